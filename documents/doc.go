@@ -19,10 +19,15 @@
 //
 //	text, Markdown   a file is a document, in UTF-8 whatever it was before
 //	HTML             a file is a document: its main content, as Markdown
+//	PDF              a file is a document, a form feed between its pages
+//	DOCX             a file is a document, as Markdown
+//	PNG, JPEG, …     a file is an image, for models that see
 //	JSON             a file is a document
-//	CSV, TSV         a row is a document, the header names its fields
+//	CSV, TSV, XLSX   a row is a document, the header names its fields
+//	Parquet          a row is a document, its columns are its fields
 //	JSONL            a line is a document, its members are its fields
 //	OpenAI batch     a line of JSONL is a ready request, kept byte for byte
+//	zip              its members are read as if it were a folder
 //
 // A format is one file of this package with one entry in the table in
 // format.go. The name of a file decides, else its first bytes.
@@ -47,7 +52,7 @@
 // # Prompts and results
 //
 // A [Prompt] turns a document into the request that a model gets. [Results]
-// and [BatchResults] write outcomes as lines of JSON, [WriteAtomically] puts
-// them in place as a whole or not at all, and [Terminal] makes text from
-// outside safe to show.
+// and [BatchResults] write outcomes as lines of JSON, [CSVResults] as a table
+// for spreadsheets, [WriteAtomically] puts them in place as a whole or not at
+// all, and [Terminal] makes text from outside safe to show.
 package documents

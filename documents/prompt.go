@@ -28,6 +28,7 @@ const DefaultPrompt = "Summarise this document in one sentence. " +
 type Prompt struct {
 	user, system *part
 	appendText   bool
+	tell         bool // say that the document is there to be read
 }
 
 // ParsePrompt reads a prompt and a system prompt, which may be empty. An empty
@@ -45,6 +46,14 @@ func ParsePrompt(prompt, system string) (*Prompt, error) {
 	}
 	p.appendText = !p.user.mentionsText() && !p.system.mentionsText()
 	return p, nil
+}
+
+// WithoutText is the same prompt for a model that reads the document by itself,
+// with tools: its text is not appended, only said to be there.
+func (p *Prompt) WithoutText() *Prompt {
+	read := *p
+	read.appendText, read.tell = false, p.appendText
+	return &read
 }
 
 // Check reports, as a *jobs.Failure, what the prompt asks for that the
@@ -65,7 +74,8 @@ func (p *Prompt) Check(d *jobs.Document) error {
 }
 
 // Render makes the request that asks about the document. A ready request
-// passes through untouched. Errors as for Check.
+// passes through untouched, an image goes along behind the text. Errors as for
+// Check.
 func (p *Prompt) Render(d *jobs.Document) (*jobs.Request, error) {
 	if d.Ready() {
 		return &jobs.Request{Endpoint: d.Endpoint, Body: d.Body}, nil
@@ -81,10 +91,37 @@ func (p *Prompt) Render(d *jobs.Document) (*jobs.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.appendText {
-		user = strings.TrimRight(user, " \t\r\n") + "\n\n" + marked(d.Text())
+	message := jobs.Message{Role: jobs.User, Text: user}
+	switch {
+	case d.Type != "":
+		message.Images = []jobs.Image{{Type: d.Type, Data: d.Body}}
+	case p.appendText:
+		message.Text = strings.TrimRight(user, " \t\r\n") + "\n\n" + marked(paged(d.Text()))
 	}
-	return &jobs.Request{System: system, Messages: []jobs.Message{{Role: jobs.User, Text: user}}}, nil
+	if p.tell {
+		message.Text = strings.TrimRight(user, " \t\r\n") + "\n\nThe document is not shown here: read it with the tools whose names begin with doc_."
+	}
+	return &jobs.Request{System: system, Messages: []jobs.Message{message}}, nil
+}
+
+// pageBreak stands between the pages of a document's text.
+const pageBreak = "\f"
+
+// paged writes the breaks between a document's pages as lines that a model can
+// cite: [page 2]. To whoever looks for a quote in the document itself, where it
+// may cross a page, a break is but white space.
+func paged(text string) string {
+	if !strings.Contains(text, pageBreak) {
+		return text
+	}
+	var b strings.Builder
+	for i, page := range strings.Split(text, pageBreak) {
+		if i > 0 && !strings.HasSuffix(b.String(), "\n") {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(&b, "[page %d]\n%s", i+1, page)
+	}
+	return b.String()
 }
 
 // marked puts the text between marks that it does not contain itself, so that

@@ -111,3 +111,34 @@ func TestReadyRequestsPassThrough(t *testing.T) {
 		t.Error(diff, err)
 	}
 }
+
+func TestImagesGoAlongBehindTheText(t *testing.T) {
+	p, err := ParsePrompt("What is on {{.Name}}?", "You see.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := p.Render(&jobs.Document{Source: "in/red.png", Type: "image/png", Body: []byte("\x89PNG")})
+	want := &jobs.Request{System: "You see.", Messages: []jobs.Message{{
+		Role: jobs.User, Text: "What is on red.png?", Images: []jobs.Image{{Type: "image/png", Data: []byte("\x89PNG")}},
+	}}}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+}
+
+func TestAModelSeesPagesByNumber(t *testing.T) {
+	d := &jobs.Document{Source: "a.pdf", Body: []byte("One\n\fTwo\f")}
+	const pages = "[page 1]\nOne\n[page 2]\nTwo\n[page 3]\n"
+	for prompt, want := range map[string]string{
+		"{{.Text}}": pages, "{{.content}}": pages, "Sum": "Sum\n\n<document>\n" + strings.TrimSpace(pages) + "\n</document>",
+	} {
+		p, err := ParsePrompt(prompt, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := p.Render(d)
+		if err != nil || r.Messages[0].Text != want {
+			t.Errorf("%s: %q %v", prompt, r.Messages[0].Text, err)
+		}
+	}
+}

@@ -26,6 +26,10 @@ type Config struct {
 	// Default /v1/chat/completions, /v1/responses and /v1/embeddings.
 	Endpoints []string
 
+	// Isolate reads PDF files in a sandbox only. By default pdftotext reads
+	// them, which is several times faster, if it is on the PATH.
+	Isolate bool
+
 	// Stdin is what the PATH "-" reads. Default os.Stdin.
 	Stdin io.Reader
 }

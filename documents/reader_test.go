@@ -90,7 +90,7 @@ func TestABadDocumentNeverStopsTheGoodOnes(t *testing.T) {
 	dir := folder(t, map[string]string{
 		"1-empty.txt":   " \n",
 		"2-binary.txt":  "a\x00b",
-		"3-pdf.txt":     "%PDF-1.7 …",
+		"3-office.txt":  oldOffice + "\x00\x00",
 		"4-large.txt":   strings.Repeat("x", 2000),
 		"5-broken.json": "{\"a\":\n  1,}",
 		"6-page.html":   "<html><script>only()</script></html>",
@@ -108,7 +108,7 @@ func TestABadDocumentNeverStopsTheGoodOnes(t *testing.T) {
 		"0-link.txt: does not exist; check the spelling",
 		"1-empty.txt: is empty; put text in it or leave it out",
 		"2-binary.txt: is binary data, not text; convert it to text or leave it out",
-		"3-pdf.txt: is a PDF file; convert it first: pdftotext FILE.pdf FILE.txt",
+		"3-office.txt: is an old office document, or an encrypted one; save it as DOCX, XLSX or PDF, without a password",
 		"4-large.txt: has 2000 bytes, more than the limit of 1000 bytes; split it, or raise the limit of a document",
 		"5-broken.json:2: malformed JSON at column 5: invalid character '}' looking for beginning of object key string; correct it",
 		"6-page.html: is a page without text; save it from a browser, after its scripts have run",
@@ -186,7 +186,7 @@ func TestStandardInputTakesAFormat(t *testing.T) {
 	if len(items) != 1 || items[0].CustomID != "1" || items[0].Document.Source != "stdin:2" || problems != nil {
 		t.Error(items, problems)
 	}
-	if _, err := NewReader(Config{Format: "exe"}); err == nil || !strings.Contains(err.Error(), "csv, html, json") {
+	if _, err := NewReader(Config{Format: "exe"}); err == nil || !strings.Contains(err.Error(), "csv, docx, html, image, json") {
 		t.Error(err)
 	}
 }

@@ -18,14 +18,18 @@ import (
 //	 "model":"small","answer":"…","usage":{"input":812,"output":40},
 //	 "cost_usd":0.000389,"attempts":1}
 //
-// degraded and reason, presumed_usd and error are there when they have
-// something to say.
+// degraded and reason, checked and quotes, ambiguous_usd and error are there
+// when they have something to say.
 type Results struct {
+	// Transcripts adds the conversation of each document that models had with
+	// tools, shortened: "transcript":[{"role":"user","text":"…"},…].
+	Transcripts bool
+
 	w io.Writer
 }
 
 // NewResults writes to w, which should be buffered.
-func NewResults(w io.Writer) *Results { return &Results{w} }
+func NewResults(w io.Writer) *Results { return &Results{w: w} }
 
 type result struct {
 	CustomID string           `json:"custom_id"`
@@ -33,13 +37,17 @@ type result struct {
 	Status   jobs.Status      `json:"status"`
 	Degraded jobs.Degradation `json:"degraded,omitempty"`
 	Reason   string           `json:"reason,omitempty"`
+	SameAs   string           `json:"same_as,omitempty"` // whose answer this is; of another batch: batch/name
 	Model    string           `json:"model,omitempty"`
 	Answer   string           `json:"answer,omitempty"`
+	Checked  jobs.Rung        `json:"checked,omitempty"`
+	Quotes   []jobs.Quote     `json:"quotes,omitempty"`
 	Usage    jobs.Usage       `json:"usage,omitzero"`
 	Cost     decimal          `json:"cost_usd"`
-	Presumed decimal          `json:"presumed_usd,omitempty"` // the part of the cost nobody confirmed
+	Doubtful decimal          `json:"ambiguous_usd,omitempty"` // the part of the cost nobody confirmed
 	Attempts int              `json:"attempts"`
 	Error    *resultError     `json:"error,omitempty"`
+	Talk     []jobs.Message   `json:"transcript,omitempty"`
 }
 
 type resultError struct {
@@ -52,10 +60,19 @@ func (r *Results) Write(o *jobs.Outcome) error {
 	line := result{
 		CustomID: o.CustomID, Source: o.Source, Status: o.Status,
 		Degraded: o.Degraded, Reason: o.Reason, Model: o.Model, Answer: o.Answer,
-		Usage: o.Usage, Cost: decimal(o.Cost), Presumed: decimal(o.Ambiguous()), Attempts: len(o.Attempts),
+		Checked: o.Checked, Quotes: o.Quotes,
+		Usage: o.Usage, Cost: decimal(o.Cost), Doubtful: decimal(o.Ambiguous()), Attempts: len(o.Attempts),
 	}
 	if o.Kind != "" && o.Status != jobs.Answered {
 		line.Error = &resultError{o.Kind, why(o)}
+	}
+	if s := o.SameAs; s != nil {
+		if line.SameAs = s.CustomID; s.Batch != o.Batch {
+			line.SameAs = s.Batch + "/" + s.CustomID
+		}
+	}
+	if r.Transcripts {
+		line.Talk = o.Transcript
 	}
 	_, err := r.w.Write(JSON(line))
 	return err

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/drover-batch/drover/jobs"
 )
@@ -18,7 +19,10 @@ type source struct {
 	size int64  // 0 if unknown
 	in   *bufio.Reader
 
-	number uint32 // of its name in the register; 0: none yet
+	number  uint32   // of its name in the register; 0: none yet
+	file    *os.File // what is read, if it is a regular file
+	kept    *blob    // all of it, if somebody has put it aside
+	archive *archive // what it is a member of, if any
 }
 
 const peek = 8 << 10 // enough to tell a format by
@@ -41,20 +45,29 @@ func (s *source) document(id string, line int, d jobs.Document) bool {
 		return s.problem(line, fmt.Sprintf("its custom id has %d bytes", len(id)), fmt.Sprintf("use at most %d", maxID))
 	}
 	if p := s.ids.add(id, s, line); p != nil {
-		return s.yield(Item{}, p)
+		return s.hand(Item{}, p)
 	}
-	return s.yield(Item{CustomID: id, Document: d}, nil)
+	return s.hand(Item{CustomID: id, Document: d}, nil)
+}
+
+// hand gives an item or a problem to whoever reads. A panic in there is not
+// the source's.
+func (s *source) hand(item Item, p *Problem) bool {
+	s.handing = true
+	more := s.yield(item, p)
+	s.handing = false
+	return more
 }
 
 // maxID is longer than any path, and short enough to travel in a job's head.
 const maxID = 4096
 
 func (s *source) problem(line int, reason, fix string) bool {
-	return s.ctx.Err() == nil && s.yield(Item{}, &Problem{place(s.name, line), reason, fix})
+	return s.ctx.Err() == nil && s.hand(Item{}, &Problem{place(s.name, line), reason, fix})
 }
 
 func (s *source) failed(err error) bool {
-	return s.ctx.Err() == nil && s.yield(Item{}, unreadable(s.name, err))
+	return s.ctx.Err() == nil && s.hand(Item{}, unreadable(s.name, err))
 }
 
 // whole reads all of the source. Without a result the problem was reported,

@@ -181,7 +181,7 @@ func (p *part) render(d *jobs.Document) (string, error) {
 func value(d *jobs.Document, name string) (string, bool) {
 	switch name {
 	case "Text":
-		return d.Text(), true
+		return paged(d.Text()), true
 	case "Source":
 		return d.Source, true
 	case "Name":
@@ -191,7 +191,7 @@ func value(d *jobs.Document, name string) (string, bool) {
 		return v, true
 	}
 	if isText(name) {
-		return d.Text(), true
+		return paged(d.Text()), true
 	}
 	return "", false
 }

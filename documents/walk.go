@@ -18,10 +18,14 @@ type walk struct {
 	yield  func(Item, *Problem) bool
 	ids    *register
 	root   string // deepest folder that holds every path
+	pdf    pdfReader
+
+	handing bool // a document is being handed to whoever reads
 }
 
 // run reads the paths in the order given.
 func (w *walk) run(paths []string) {
+	defer w.pdf.close()
 	var found []string
 	for _, path := range paths {
 		matches, problem := expand(path)
@@ -175,7 +179,11 @@ func (w *walk) file(path string) bool {
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 		size = info.Size()
 	}
-	return read(newSource(w, w.id(path), filepath.ToSlash(path), size, f))
+	s := newSource(w, w.id(path), filepath.ToSlash(path), size, f)
+	if size > 0 {
+		s.file = f
+	}
+	return read(s)
 }
 
 // folderPage is how many names of a folder are held at once. A larger folder

@@ -27,12 +27,22 @@ const (
 // up.
 type Spent string
 
-// PauseWhenSpent, the default, keeps the jobs until the limit is raised; BuryWhenSpent turns
-// each into a dead letter.
+// PauseWhenSpent, the default, keeps the jobs until the limit is raised;
+// BuryWhenSpent turns each into a dead letter, ExpireWhenSpent ends it without.
 const (
-	PauseWhenSpent Spent = "pause"
-	BuryWhenSpent  Spent = "bury"
+	PauseWhenSpent  Spent = "pause"
+	BuryWhenSpent   Spent = "bury"
+	ExpireWhenSpent Spent = "expire"
 )
+
+// Validate reports a word that is none of them; empty is the default.
+func (s Spent) Validate() error {
+	switch s {
+	case "", PauseWhenSpent, BuryWhenSpent, ExpireWhenSpent:
+		return nil
+	}
+	return fmt.Errorf("when_spent %q: use pause, bury or expire", string(s))
+}
 
 // Batch is jobs submitted together under one id, prompt, chain, budget and
 // deadline.
@@ -48,14 +58,35 @@ type Batch struct {
 
 	Budget    USD       `json:"budget,omitempty"`     // 0 means no limit of its own
 	WhenSpent Spent     `json:"when_spent,omitempty"` // default pause
+	AlertAt   []float64 `json:"alert_at,omitempty"`   // shares of Budget that raise an alert
+	CheaperAt float64   `json:"cheaper_at,omitempty"` // share of Budget from which cheaper models are asked first; 0 for never
 	Deadline  time.Time `json:"deadline,omitzero"`    // jobs not answered by then expire
-	Weight    int       `json:"weight,omitempty"`     // share of its tenant's slots, default 1
+	Weight    int       `json:"weight,omitempty"`     // share of its tenant's slots and calls, default 1
+
+	WhenLimited WhenLimited `json:"when_limited,omitempty"` // default: what the chain says
+
+	// Urgent is set on what is lent while the batch would miss its deadline at
+	// its share: its calls come before those of the tenant's other batches.
+	Urgent bool `json:"-"`
 
 	Degrade Degrade `json:"degrade,omitzero"`
 
+	Answer     Demands    `json:"answer,omitzero"`    // what an answer must be like
+	Overflow   Overlong   `json:"overflow,omitempty"` // of a document too long for a model; default larger
+	Combine    string     `json:"combine,omitempty"`  // how the answers to its pieces are put together; empty for the default
+	Tools      []string   `json:"tools,omitempty"`    // that its jobs may use, of those its chain may; empty for all of them, "none" for none
+	Guardrails Guardrails `json:"guardrails,omitzero"`
+	Dedupe     Dedupe     `json:"dedupe,omitempty"` // which identical requests are paid for once; default none
+
 	State  State  `json:"state"`
 	Reason string `json:"reason,omitempty"` // why it is paused or cancelled
-	Total  int64  `json:"total"`            // jobs enqueued; final once Live
+
+	// Needs is set while it is paused for want of money: what the call that did
+	// not fit costs at the most, by model, 0 where no price is known. It goes on
+	// by itself as soon as one of them fits.
+	Needs map[string]USD `json:"needs,omitempty"`
+
+	Total int64 `json:"total"` // jobs enqueued; final once Live
 
 	// Resumed is set when enqueueing was interrupted and taken up again: its
 	// jobs are looked up before they are paid for.
@@ -118,10 +149,32 @@ func (b *Batch) Validate() error {
 	if b.Budget < 0 || b.Weight < 0 {
 		errs = append(errs, errors.New("budget and weight cannot be negative"))
 	}
-	if b.WhenSpent != "" && b.WhenSpent != PauseWhenSpent && b.WhenSpent != BuryWhenSpent {
-		errs = append(errs, fmt.Errorf("when_spent %q: use pause or bury", b.WhenSpent))
+	return errors.Join(append(errs, b.WhenSpent.Validate(), b.WhenLimited.Validate(), b.Overflow.Validate(), b.Guardrails.Validate(), b.Dedupe.Validate(), b.validateShares())...)
+}
+
+func (b *Batch) validateShares() error {
+	if b.Budget == 0 && (len(b.AlertAt) > 0 || b.CheaperAt != 0) {
+		return errors.New("alert_at and cheaper_at are shares of the batch's own budget: give it one")
 	}
-	return errors.Join(errs...)
+	if b.CheaperAt != 0 {
+		if err := CheckShare(b.CheaperAt); err != nil {
+			return fmt.Errorf("cheaper_at %w", err)
+		}
+	}
+	for _, s := range b.AlertAt {
+		if err := CheckShare(s); err != nil {
+			return fmt.Errorf("alert_at %w", err)
+		}
+	}
+	return nil
+}
+
+// CheckShare reports what is wrong with a share of a limit.
+func CheckShare(s float64) error {
+	if !(s > 0 && s <= 1) {
+		return fmt.Errorf("%v: use shares above 0 and up to 1, such as 0.8", s)
+	}
+	return nil
 }
 
 func safeToken(s string) bool {

@@ -14,8 +14,16 @@ type Call struct {
 	Run    int
 	Batch  string
 	Tenant string
-	Limit  USD // the batch's own budget, 0 for none
 	Model  *Model
+	Step   string // see Attempt
+
+	Weight int  // of the batch among its tenant's, 0 means 1
+	Urgent bool // the batch comes before its tenant's others
+
+	Limit     USD       // the batch's own budget, 0 for none
+	AlertAt   []float64 // shares of it that raise an alert
+	CheaperAt float64   // share of it from which cheaper models are asked first; 0 for never
+	Cheaper   bool      // a cheaper model of the chain may answer instead
 
 	Input  int64 // tokens sent at the most
 	Output int64 // tokens answered at the most
@@ -28,6 +36,7 @@ type Attempt struct {
 	Run     int           `json:"run"`
 	Model   string        `json:"model"`
 	Worker  string        `json:"worker,omitempty"`
+	Step    string        `json:"step,omitempty"` // of a job of several calls: turn 3, repair; empty for a plain question
 	Started time.Time     `json:"started"`
 	Took    time.Duration `json:"took"`
 
@@ -43,6 +52,13 @@ type Attempt struct {
 	// For the guards only.
 	RetryAfter time.Duration `json:"-"`
 	Quota      *Quota        `json:"-"`
+}
+
+// Ambiguous reports whether the call was sent and nobody knows what became of
+// it: it timed out, its connection broke, the server failed in the middle, or
+// our own stop cut it short. An answer whose price alone is unknown is not.
+func (a *Attempt) Ambiguous() bool {
+	return a.Billing == Presumed && (a.Kind.Retryable() || a.Kind == Interrupted)
 }
 
 // Spend is one entry of the book: what a job or a known waste cost, for whom.

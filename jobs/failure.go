@@ -77,11 +77,26 @@ type Billing string
 
 // Free attempts provably cost nothing: never sent, or rejected. Billed ones
 // have the provider's usage. Presumed ones may well have been billed: the
-// request was sent and nobody knows, so its worst case counts as spent.
+// request was sent and nobody knows, so its worst case counts as spent. Users
+// read of those as ambiguous, wherever a cost is shown.
 const (
 	Free     Billing = "free"
 	Billed   Billing = "billed"
-	Presumed Billing = "presumed"
+	Presumed Billing = "ambiguous"
+)
+
+// AfterAmbiguous says what becomes of a job whose call was sent and came to
+// nothing that anybody knows of: it may have been paid for, and asking again
+// may be a second payment.
+type AfterAmbiguous string
+
+// AskAgain, the default, asks the same model again, as after any failure that
+// may pass. AskNext leaves that model and goes on with the next. BuryAmbiguous
+// ends the job in a dead letter, so that nobody but a replay pays for it again.
+const (
+	AskAgain      AfterAmbiguous = "again"
+	AskNext       AfterAmbiguous = "next"
+	BuryAmbiguous AfterAmbiguous = "bury"
 )
 
 // Failure is why an attempt, or a whole job, has no answer. It is an error;
@@ -96,6 +111,7 @@ type Failure struct {
 	Billing    Billing       // "" reads as Free
 	Body       []byte        // the provider's error body, shortened
 	Answer     *Answer       // the answer that failed our checks: it was paid for
+	Flaws      []Flaw        // what the batch's checks found wrong with it
 	Quota      *Quota        // what the headers said
 	RequestID  string
 }

@@ -56,6 +56,10 @@ type Document struct {
 	// batch file: /v1/chat/completions. Otherwise Body is the document's text.
 	Endpoint string `json:"endpoint,omitempty"`
 
+	// Type is the media type of a Body that is an image, for models that see;
+	// empty for text.
+	Type string `json:"type,omitempty"`
+
 	Body []byte `json:"-"`
 }
 
@@ -63,9 +67,9 @@ type Document struct {
 // as it is, byte for byte but for the model's name and the token limit.
 func (d *Document) Ready() bool { return d.Endpoint != "" }
 
-// Text is the document's text; empty when the document is a ready request.
+// Text is the document's text; empty for a ready request and for an image.
 func (d *Document) Text() string {
-	if d.Ready() {
+	if d.Ready() || d.Type != "" {
 		return ""
 	}
 	return string(d.Body)

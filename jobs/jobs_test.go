@@ -167,3 +167,19 @@ func TestEarlierRunsStayOnTheBill(t *testing.T) {
 		t.Errorf("got %+v", o)
 	}
 }
+
+// A job that got the answer of another one with the same request lost where its
+// quotes stand.
+func TestRepeatedAnswerKeepsWhatItsChecksFound(t *testing.T) {
+	earlier := &jobs.Outcome{
+		Model: "small", Answer: "yes", Finish: jobs.FinishStop, Response: []byte(`{}`), Checked: jobs.AtOnce,
+		Quotes: []jobs.Quote{{At: "/quote", Offset: 7, Length: 3}}, Cost: 5, Degraded: jobs.Partial,
+	}
+	var o jobs.Outcome
+	o.Repeat(earlier)
+	want := *earlier
+	want.Cost, want.Degraded = 0, ""
+	if diff := cmp.Diff(want, o); diff != "" {
+		t.Error(diff)
+	}
+}

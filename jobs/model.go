@@ -1,13 +1,14 @@
 package jobs
 
 import (
+	"encoding/json"
 	"time"
 )
 
 // Model is one step of a chain: whom to ask, and what that may take and cost.
 type Model struct {
 	Name     string `json:"name"`     // what the configuration calls it
-	Provider string `json:"provider"` // the wire protocol: openai, anthropic, simulator
+	Provider string `json:"provider"` // the wire protocol: openai, openai-responses, openai-embeddings, anthropic, gemini, simulator
 	Upstream string `json:"upstream"` // what the provider calls it
 	BaseURL  string `json:"base_url"` // from the configuration only, never from a job
 	Key      Secret `json:"-"`
@@ -22,6 +23,9 @@ type Model struct {
 	Price *Price `json:"price,omitempty"`
 
 	Temperature *float64 `json:"temperature,omitempty"` // nil leaves it to the provider
+
+	Vision     bool `json:"vision,omitempty"`     // it sees images
+	Structured bool `json:"structured,omitempty"` // it can be held to a JSON Schema
 }
 
 // Request is what a model is asked.
@@ -29,6 +33,10 @@ type Request struct {
 	System   string    `json:"system,omitempty"`
 	Messages []Message `json:"messages,omitempty"`
 	Tools    []Tool    `json:"tools,omitempty"`
+
+	// Schema, if set, is the JSON Schema that the answer has to match. A
+	// provider that can be held to one is; the answer is checked either way.
+	Schema json.RawMessage `json:"schema,omitempty"`
 
 	// Body, if set, is a ready request for Endpoint and replaces the rest.
 	Endpoint string `json:"endpoint,omitempty"`
@@ -51,6 +59,14 @@ type Message struct {
 	Text  string     `json:"text,omitempty"`
 	Calls []ToolCall `json:"calls,omitempty"` // what an assistant asks tools
 	Reply string     `json:"reply,omitempty"` // id of the tool call this answers
+
+	Images []Image `json:"images,omitempty"` // for models that see; behind the text
+}
+
+// Image is a picture in a message.
+type Image struct {
+	Type string `json:"type"` // media type: image/png, image/jpeg, image/webp or image/gif
+	Data []byte `json:"data"`
 }
 
 // Tool is something a model may ask to have run.
@@ -65,12 +81,16 @@ type ToolCall struct {
 	ID        string `json:"id"`
 	Name      string `json:"name"`
 	Arguments string `json:"arguments"` // JSON
+
+	// Signature is the provider's, for itself: it goes back with the call.
+	Signature string `json:"signature,omitempty"`
 }
 
 // Usage counts tokens as the provider reports them.
 type Usage struct {
 	Input       int64 `json:"input"`                  // all input, cached or not
 	CachedInput int64 `json:"cached_input,omitempty"` // the part of Input that was cached
+	CacheWrite  int64 `json:"cache_write,omitempty"`  // the part of Input that was put into the cache
 	Output      int64 `json:"output"`                 // answer and reasoning
 	Reasoning   int64 `json:"reasoning,omitempty"`    // the part of Output that is reasoning
 }
@@ -80,7 +100,10 @@ func (u Usage) Total() int64 { return u.Input + u.Output }
 
 // Add returns the sum of both.
 func (u Usage) Add(v Usage) Usage {
-	return Usage{u.Input + v.Input, u.CachedInput + v.CachedInput, u.Output + v.Output, u.Reasoning + v.Reasoning}
+	return Usage{
+		u.Input + v.Input, u.CachedInput + v.CachedInput, u.CacheWrite + v.CacheWrite,
+		u.Output + v.Output, u.Reasoning + v.Reasoning,
+	}
 }
 
 // Why a model stopped writing, in one vocabulary for all providers.
@@ -114,4 +137,17 @@ type Quota struct {
 	RequestsLimit, RequestsLeft int64
 	TokensLimit, TokensLeft     int64
 	RequestsReset, TokensReset  time.Duration
+
+	// Exhausted is what a 429 names as used up: requests or tokens. It is empty
+	// where the provider does not say which.
+	Exhausted Limit
 }
+
+// Limit is what a provider counts.
+type Limit string
+
+// What providers limit.
+const (
+	Requests Limit = "requests"
+	Tokens   Limit = "tokens"
+)

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -56,8 +57,12 @@ func (u USD) String() string {
 // Price is what a model charges per million tokens.
 type Price struct {
 	Input       USD `json:"input"`
-	CachedInput USD `json:"cached_input"` // input the provider had cached
-	Output      USD `json:"output"`       // answer and reasoning tokens alike
+	CachedInput USD `json:"cached_input"`          // input the provider had cached
+	CacheWrite  USD `json:"cache_write,omitempty"` // input it puts into its cache; 0 is as Input
+	Output      USD `json:"output"`                // answer and reasoning tokens alike
+
+	// UpTo is the most tokens of a call that the rates hold for; 0 is any number.
+	UpTo int `json:"up_to,omitempty"`
 
 	// AsOf is the day the price was looked up, as 2006-01-02; it is stamped
 	// on every cost.
@@ -67,13 +72,15 @@ type Price struct {
 // Cost is what the usage costs, rounded up to the next millionth.
 func (p Price) Cost(u Usage) USD {
 	cached := min(u.CachedInput, u.Input)
-	sum := (u.Input-cached)*int64(p.Input) + cached*int64(p.CachedInput) + u.Output*int64(p.Output)
+	written := min(u.CacheWrite, u.Input-cached)
+	sum := (u.Input-cached-written)*int64(p.Input) + cached*int64(p.CachedInput) +
+		written*int64(cmp.Or(p.CacheWrite, p.Input)) + u.Output*int64(p.Output)
 	return USD((sum + 999_999) / 1_000_000)
 }
 
 // Worst is the most a call can cost that sends at most input tokens and is
-// answered with at most output tokens: nothing is assumed to be cached.
+// answered with at most output tokens, at the dearest rate there is for input.
 func (p Price) Worst(input, output int64) USD {
-	in := max(p.Input, p.CachedInput)
+	in := max(p.Input, p.CachedInput, p.CacheWrite)
 	return USD((input*int64(in) + output*int64(p.Output) + 999_999) / 1_000_000)
 }

@@ -19,9 +19,9 @@ const (
 // Degradation is how an answer falls short of what was asked for.
 type Degradation string
 
-// Partial answers come from a later model of the chain; Cached ones are
-// earlier answers to the same request; Unavailable is the batch's own text,
-// used when nobody could answer.
+// Partial answers come from a later model of the chain, or are to a shortened
+// document; Cached ones are earlier answers to the same request; Unavailable
+// is the batch's own text, used when nobody could answer.
 const (
 	Partial     Degradation = "partial"
 	Cached      Degradation = "cached"
@@ -41,9 +41,22 @@ type Outcome struct {
 	Degraded Degradation `json:"degraded,omitempty"`
 	Reason   string      `json:"reason,omitempty"` // the degradation or the end, in a sentence for people
 
+	// SameAs is set if the answer is another job's to the same request.
+	SameAs *Same `json:"same_as,omitempty"`
+
 	Model  string `json:"model,omitempty"` // who answered
 	Answer string `json:"answer,omitempty"`
 	Finish string `json:"finish,omitempty"`
+
+	// Checked says how the answer came to pass the batch's checks; empty if it
+	// has none. Quotes are where the answer's quotes stand in the document.
+	Checked Rung    `json:"checked,omitempty"`
+	Quotes  []Quote `json:"quotes,omitempty"`
+
+	// Pieces is into how many the document was cut, 0 if it was asked about
+	// whole. Shortened is how many bytes of it were left out.
+	Pieces    int `json:"pieces,omitempty"`
+	Shortened int `json:"shortened,omitempty"`
 
 	// Response is the provider's whole response, kept for jobs that came as
 	// ready requests: their output file repeats it.
@@ -59,7 +72,10 @@ type Outcome struct {
 	Attempts []Attempt `json:"attempts,omitempty"`
 	Skipped  []Skip    `json:"skipped,omitempty"`
 
-	// Transcript is the conversation of a job that a guardrail stopped.
+	// Rejected are the answers that did not pass the batch's checks.
+	Rejected []Rejection `json:"rejected,omitempty"`
+
+	// Transcript is the conversation of a job with tools, shortened.
 	Transcript []Message `json:"transcript,omitempty"`
 
 	Finished time.Time `json:"finished"`
@@ -85,6 +101,13 @@ func NewOutcome(j *Job, b *Batch, status Status, attempts []Attempt) *Outcome {
 		o.Cost += a.Cost
 	}
 	return o
+}
+
+// Repeat takes over the answer of an earlier outcome, with whoever gave it and
+// what its checks found; not what it cost, nor how it was degraded.
+func (o *Outcome) Repeat(earlier *Outcome) {
+	o.Model, o.Answer, o.Finish, o.Response = earlier.Model, earlier.Answer, earlier.Finish, earlier.Response
+	o.Checked, o.Quotes = earlier.Checked, earlier.Quotes
 }
 
 // Ambiguous is the part of the cost that is presumed and not known.

@@ -1,0 +1,144 @@
+package answers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/common/types/traits"
+	"github.com/google/cel-go/interpreter"
+
+	"github.com/drover-batch/drover/jobs"
+)
+
+// Bounds of an expression: of its text, and of what one evaluation may cost,
+// in CEL's units, of which a comparison takes one and a character a tenth.
+const (
+	mostExpression = 4096
+	mostCost       = 500_000
+)
+
+// expectation is an expression that has to hold: of CEL, the Common Expression
+// Language, over
+//
+//	answer    the answer: its JSON, or its text if it is none
+//	document  the document's text
+//	fields    the fields of its row or line, by name, as texts
+//
+// Numbers of an answer are floating-point: compare them with any number, and
+// calculate with 1.0 rather than 1. Beside CEL's own functions there is
+// sum(list).
+type expectation struct {
+	text    string
+	program cel.Program
+}
+
+func newExpectation(text string) (*expectation, error) {
+	env, err := cel.NewEnv(
+		cel.CrossTypeNumericComparisons(true),
+		cel.ParserExpressionSizeLimit(mostExpression),
+		cel.Variable("answer", cel.DynType),
+		cel.Variable("document", cel.StringType),
+		cel.Variable("fields", cel.MapType(cel.StringType, cel.StringType)),
+		cel.Function("sum", cel.Overload("sum_list", []*cel.Type{cel.ListType(cel.DynType)}, cel.DoubleType, cel.UnaryBinding(sum))),
+	)
+	if err != nil {
+		return nil, err
+	}
+	ast, issues := env.Compile(text)
+	if issues.Err() != nil {
+		return nil, complaint(issues)
+	}
+	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
+		return nil, fmt.Errorf("it gives a %s: write what has to be true, such as answer.total > 0", t)
+	}
+	program, err := env.Program(ast, cel.CostLimit(mostCost), cel.CostTrackerOptions(interpreter.OverloadCostTracker("sum_list", sumCost)))
+	if err != nil {
+		return nil, err
+	}
+	return &expectation{text, program}, nil
+}
+
+// complaint is what is wrong with an expression, in one line.
+func complaint(issues *cel.Issues) error {
+	var all []string
+	for _, e := range issues.Errors() {
+		what := strings.TrimPrefix(e.Message, "Syntax error: ")
+		if name, ok := strings.CutPrefix(what, "undeclared reference to '"); ok {
+			name, _, _ = strings.Cut(name, "'")
+			what = fmt.Sprintf("there is no %s; there are answer, document, fields and CEL's own functions", name)
+		}
+		all = append(all, fmt.Sprintf("line %d, column %d: %s", e.Location.Line(), e.Location.Column()+1, what))
+	}
+	return errors.New(strings.Join(all, "; "))
+}
+
+// check evaluates the expression, and tells if it is anything but true.
+func (x *expectation) check(answer any, d *jobs.Document) *jobs.Flaw {
+	fields := d.Fields
+	if fields == nil {
+		fields = map[string]string{}
+	}
+	got, _, err := x.program.Eval(map[string]any{"answer": answer, "document": d.Text(), "fields": fields})
+	switch {
+	case err != nil:
+		return &jobs.Flaw{Check: jobs.CheckExpect, Message: fmt.Sprintf("it has to be true that %s, which cannot be told: %v", x.text, err)}
+	case got != types.True:
+		return &jobs.Flaw{Check: jobs.CheckExpect, Message: "it has to be true that " + x.text}
+	}
+	return nil
+}
+
+// sum adds up the numbers of a list.
+func sum(list ref.Val) ref.Val {
+	l, ok := list.(traits.Lister)
+	if !ok {
+		return types.MaybeNoSuchOverloadErr(list)
+	}
+	total := 0.0
+	for it := l.Iterator(); it.HasNext() == types.True; {
+		n := it.Next().ConvertToType(types.DoubleType)
+		d, ok := n.(types.Double)
+		if !ok {
+			return types.NewErr("sum of something other than numbers")
+		}
+		total += float64(d)
+	}
+	return types.Double(total)
+}
+
+func sumCost(args []ref.Val, _ ref.Val) *uint64 {
+	cost := uint64(1)
+	if l, ok := args[0].(traits.Sizer); ok {
+		if n, ok := l.Size().(types.Int); ok {
+			cost += uint64(n)
+		}
+	}
+	return &cost
+}
+
+// doubles is a decoded value with its numbers as CEL calculates with them.
+func doubles(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		f, _ := v.Float64() // out of range: infinite
+		return f
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = doubles(v[i])
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for name, inner := range v {
+			out[name] = doubles(inner)
+		}
+		return out
+	}
+	return v
+}

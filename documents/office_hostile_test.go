@@ -1,0 +1,90 @@
+package documents
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const wordHead = `<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main" xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"><w:body>`
+
+func wordFile(t testing.TB, body string, more ...string) string {
+	t.Helper()
+	return zipped(t, append([]string{"word/document.xml", wordHead + body + "</w:body></w:document>"}, more...)...)
+}
+
+func paragraphOf(properties, text string) string {
+	return "<w:p><w:pPr>" + properties + "</w:pPr><w:r><w:t>" + text + "</w:t></w:r></w:p>"
+}
+
+func TestNumbersOfClausesAreRead(t *testing.T) {
+	t.Parallel()
+	item := func(level, text string) string {
+		return paragraphOf(`<w:numPr><w:ilvl w:val="`+level+`"/><w:numId w:val="7"/></w:numPr>`, text)
+	}
+	numbering := `<w:numbering xmlns:w="x"><w:abstractNum w:abstractNumId="3">
+		<w:lvl w:ilvl="0"><w:start w:val="4"/><w:numFmt w:val="upperRoman"/><w:lvlText w:val="Article %1"/></w:lvl>
+		<w:lvl w:ilvl="1"><w:start w:val="1"/><w:numFmt w:val="decimal"/><w:lvlText w:val="%1.%2"/></w:lvl>
+		<w:lvl w:ilvl="2"><w:start w:val="1"/><w:numFmt w:val="lowerLetter"/><w:lvlText w:val="(%3)"/></w:lvl>
+		</w:abstractNum><w:num w:numId="7"><w:abstractNumId w:val="3"/></w:num></w:numbering>`
+	dir := folder(t, map[string]string{"a.docx": wordFile(t,
+		item("0", "Term")+item("1", "Begin")+item("1", "End")+item("2", "early")+item("2", "late")+item("0", "Fees")+item("1", "Due"),
+		"word/numbering.xml", numbering)})
+	items, problems := readAll(t, Config{}, dir, dir)
+	want := "Article IV Term\n  IV.1 Begin\n  IV.2 End\n    (a) early\n    (b) late\nArticle V Fees\n  V.1 Due\n"
+	if diff := cmp.Diff(map[string]string{"a.docx": want}, bodies(items)); diff != "" || problems != nil {
+		t.Error(diff, problems)
+	}
+}
+
+func TestOnlyWhatAReaderOfTheDocumentSeesIsRead(t *testing.T) {
+	t.Parallel()
+	body := `<w:p><w:r><w:t>Seen</w:t><w:tab/><w:t>too</w:t></w:r><w:r><w:rPr><w:vanish/></w:rPr><w:t>hidden</w:t></w:r>` +
+		`<w:del><w:r><w:delText>deleted</w:delText></w:r></w:del><w:ins><w:r><w:t xml:space="preserve"> added</w:t></w:r></w:ins>` +
+		`<w:r><w:footnoteReference w:id="2"/></w:r></w:p>` +
+		`<w:p><w:r><w:instrText>TOC</w:instrText></w:r><mc:AlternateContent><mc:Choice><w:r><w:t>once</w:t></w:r></mc:Choice><mc:Fallback><w:r><w:t>twice</w:t></w:r></mc:Fallback></mc:AlternateContent></w:p>`
+	notes := `<w:footnotes xmlns:w="x"><w:footnote w:type="separator" w:id="0"><w:p/></w:footnote><w:footnote w:id="2"><w:p><w:r><w:t>A note.</w:t></w:r></w:p></w:footnote></w:footnotes>`
+	dir := folder(t, map[string]string{"a.docx": wordFile(t, body, "word/footnotes.xml", notes)})
+	items, problems := readAll(t, Config{}, dir, dir)
+	if diff := cmp.Diff(map[string]string{"a.docx": "Seen\ttoo added[^2]\n\nonce\n\n[^2]: A note.\n"}, bodies(items)); diff != "" || problems != nil {
+		t.Error(diff, problems)
+	}
+}
+
+func TestHostileWordDocumentsAreNamed(t *testing.T) {
+	t.Parallel()
+	lol := `<!DOCTYPE lolz [<!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;&lol;&lol;">]><w:document xmlns:w="x"><w:body><w:p><w:r><w:t>&lol2;</w:t></w:r></w:p></w:body></w:document>`
+	dir := folder(t, map[string]string{
+		"a.docx": zipped(t, "word/document.xml", lol),
+		"b.docx": zipped(t, "word/document.xml", `<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>`),
+		"c.docx": wordFile(t, strings.Repeat("<w:sdt>", 2000)),
+		"d.docx": wordFile(t, paragraphOf("", strings.Repeat("word ", 300))),
+		"e.docx": wordFile(t, "<w:p/>"),
+	})
+	_, problems := readAll(t, Config{MaxBody: 1000}, dir, dir)
+	want := []string{
+		"a.docx: is a broken Word document: word/document.xml: XML syntax error on line 1: invalid character entity &lol2;; save it anew or leave it out",
+		"b.docx: is a broken Word document: word/document.xml: XML syntax error on line 1: invalid character entity &e;; save it anew or leave it out",
+		"c.docx: is a broken Word document: word/document.xml: its elements are nested too deeply; save it anew or leave it out",
+		"d.docx: is larger than 1000 bytes; split it, or raise the limit of a document",
+		"e.docx: is a Word document without text; put text in it or leave it out",
+	}
+	if diff := cmp.Diff(want, problems); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A ragged table would be padded to rows times columns: a small file could
+// become a huge text.
+func TestARaggedTableDoesNotExplode(t *testing.T) {
+	t.Parallel()
+	rows := make([][]string, 10_000)
+	for i := range rows {
+		rows[i] = []string{"x"}
+	}
+	rows[0] = make([]string, 10_000)
+	if n := len(markdownTable(rows)); n > 100_000 {
+		t.Errorf("%d bytes", n)
+	}
+}

@@ -1,0 +1,158 @@
+package documents
+
+import (
+	"encoding/hex"
+	"fmt"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/deprecated"
+	pqformat "github.com/parquet-go/parquet-go/format"
+)
+
+// fieldText is a value as a template prints it: text bare, times in ISO 8601,
+// lists and groups as JSON, null as nothing.
+func fieldText(node parquet.Node, v any) string {
+	switch v := plainValue(node, v).(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case []any, map[string]any:
+		return string(encode(v))
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// plainValue makes a value into what JSON can tell, by the type of its column.
+func plainValue(node parquet.Node, v any) any {
+	switch v := v.(type) {
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = plainValue(element(node), v[i])
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for name := range v {
+			out[name] = plainValue(child(node, name), v[name])
+		}
+		return out
+	case []byte:
+		return textOfBytes(string(v))
+	case string:
+		return textOfBytes(v)
+	case *big.Float:
+		return v.Text('f', scale(node))
+	case float32:
+		return number(float64(v), 32)
+	case float64:
+		return number(v, 64)
+	case int32:
+		return moment(node, int64(v), v)
+	case int64:
+		return moment(node, v, v)
+	case deprecated.Int96:
+		const julian1970 = 2_440_588
+		day, nanos := int64(v[2])-julian1970, int64(v[1])<<32|int64(v[0])
+		return time.Unix(day*86_400, nanos).UTC().Format("2006-01-02T15:04:05.999999999")
+	case fmt.Stringer:
+		return v.String()
+	}
+	return v
+}
+
+// number keeps what JSON has no number for as text.
+func number(f float64, bits int) any {
+	text := strconv.FormatFloat(f, 'g', -1, bits)
+	if strings.ContainsAny(text, "IN") { // NaN and the infinities
+		return text
+	}
+	return f
+}
+
+// textOfBytes is a column of bytes as text, in hexadecimal if it is none.
+func textOfBytes(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return hex.EncodeToString([]byte(s))
+}
+
+func logical(node parquet.Node) any {
+	if node == nil || !node.Leaf() || node.Type() == nil || node.Type().LogicalType() == nil {
+		return nil
+	}
+	return node.Type().LogicalType().Value
+}
+
+func scale(node parquet.Node) int {
+	if d, ok := logical(node).(*pqformat.DecimalType); ok && d.Scale >= 0 && d.Scale < 100 {
+		return int(d.Scale)
+	}
+	return -1
+}
+
+// moment is a whole number as the date or time it stands for, if it does.
+func moment(node parquet.Node, n int64, otherwise any) any {
+	switch t := logical(node).(type) {
+	case *pqformat.DateType:
+		return time.Unix(n*86_400, 0).UTC().Format(time.DateOnly)
+	case *pqformat.TimestampType:
+		text := instant(t.Unit, n).Format("2006-01-02T15:04:05.999999999")
+		if t.IsAdjustedToUTC {
+			text += "Z"
+		}
+		return text
+	case *pqformat.TimeType:
+		return instant(t.Unit, n).Format("15:04:05.999999999")
+	}
+	return otherwise
+}
+
+func instant(unit pqformat.TimeUnit, n int64) time.Time {
+	switch unit.Value.(type) {
+	case *pqformat.MilliSeconds:
+		return time.UnixMilli(n).UTC()
+	case *pqformat.MicroSeconds:
+		return time.UnixMicro(n).UTC()
+	}
+	return time.Unix(0, n).UTC()
+}
+
+// element is what a list's column holds: lists are groups of one repeated
+// group of one element.
+func element(node parquet.Node) parquet.Node {
+	for node != nil && !node.Leaf() {
+		fields := node.Fields()
+		if len(fields) != 1 {
+			return node
+		}
+		repeated := fields[0].Repeated()
+		if node = fields[0]; repeated && (node.Leaf() || len(node.Fields()) != 1) {
+			return node
+		}
+		if !repeated {
+			return node
+		}
+	}
+	return node
+}
+
+func child(node parquet.Node, name string) parquet.Node {
+	if node == nil || node.Leaf() {
+		return nil
+	}
+	for _, f := range node.Fields() {
+		if f.Name() == name {
+			return f
+		}
+	}
+	return nil
+}

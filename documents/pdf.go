@@ -1,0 +1,155 @@
+package documents
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/drover-batch/drover/jobs"
+)
+
+var (
+	errEncrypted = errors.New("is encrypted")
+	errLarge     = errors.New("has more text than a document may have")
+	errSlow      = fmt.Errorf("took longer than %s to read", pdfTimeout)
+)
+
+// pdfTimeout bounds the work on one PDF file, whatever is in it.
+const pdfTimeout = 60 * time.Second
+
+// readPDF reads the text of a PDF file as one document, a form feed between its
+// pages.
+func readPDF(s *source) bool {
+	b, err := s.blob(true)
+	if err != nil {
+		return s.failed(err)
+	}
+	defer b.discard()
+	head := make([]byte, min(b.size, 1024))
+	if _, err := b.ReadAt(head, 0); err != nil {
+		return s.failed(err)
+	}
+	if !bytes.Contains(head, []byte("%PDF-")) {
+		return s.problem(0, "is called .pdf and is no PDF file", "give it the name of what it is, or leave it out")
+	}
+	ctx, cancel := context.WithTimeoutCause(s.ctx, pdfTimeout, errSlow)
+	defer cancel()
+	pages, err := s.pdf.read(ctx, s.config, b)
+	if s.ctx.Err() != nil {
+		return false
+	}
+	if errors.Is(context.Cause(ctx), errSlow) {
+		err = errSlow
+	}
+	switch {
+	case errors.Is(err, errEncrypted):
+		return s.problem(0, "is encrypted", "save it without a password: qpdf --decrypt --password=… FILE.pdf PLAIN.pdf")
+	case errors.Is(err, errLarge):
+		return s.tooLarge(0, 0)
+	case errors.Is(err, errSlow):
+		return s.problem(0, err.Error(), "print it to a new PDF file, or leave it out")
+	case err != nil:
+		return s.problem(0, "is a broken PDF file: "+err.Error(), "save it anew or leave it out")
+	}
+	text := paginated(pages)
+	if text == nil {
+		return s.problem(0, "has no text: scanned?", "recognise its text first: ocrmypdf FILE.pdf FILE.pdf")
+	}
+	return s.document("", 0, jobs.Document{Body: text})
+}
+
+// paginated joins pages of text, a form feed between them. Without any text
+// there is no result.
+func paginated(pages []string) []byte {
+	blank := true
+	for i, page := range pages {
+		pages[i] = tidy(page)
+		blank = blank && pages[i] == ""
+	}
+	if blank {
+		return nil
+	}
+	return []byte(strings.Join(pages, pageBreak))
+}
+
+var (
+	manyLines  = regexp.MustCompile(`\n{3,}`)
+	wideSpaces = regexp.MustCompile(` {5,}`)
+)
+
+// tidy takes out of a page what only costs tokens: the space around it, at the
+// ends of its lines and between its columns, and characters that no text has.
+func tidy(page string) string {
+	page = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return r
+		case r == '\u00ad' || r < ' ' || r == 0x7f || r == '\ufffe':
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(strings.ReplaceAll(page, "\r\n", "\n"), "\uFFFD"))
+	lines := strings.Split(page, "\n")
+	indent := -1
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " \t")
+		if in := len(lines[i]) - len(strings.TrimLeft(lines[i], " ")); lines[i] != "" && (indent < 0 || in < indent) {
+			indent = in
+		}
+	}
+	for i, line := range lines {
+		if line != "" {
+			lines[i] = line[indent:]
+		}
+	}
+	page = strings.Trim(strings.Join(lines, "\n"), "\n")
+	if page == "" {
+		return ""
+	}
+	page = wideSpaces.ReplaceAllString(manyLines.ReplaceAllString(page, "\n\n"), "    ")
+	return page + "\n"
+}
+
+// pdfReader reads PDF files, with pdftotext where there is one.
+type pdfReader struct {
+	program *string // pdftotext; empty if there is none, nil if not looked for
+	engine  *pdfium // in WebAssembly, from its first use
+}
+
+func (r *pdfReader) close() {
+	if r.engine != nil {
+		r.engine.close()
+		r.engine = nil
+	}
+}
+
+// read returns the text of every page.
+func (r *pdfReader) read(ctx context.Context, c *Config, b *blob) ([]string, error) {
+	if r.program == nil {
+		path := ""
+		if !c.Isolate {
+			path, _ = exec.LookPath("pdftotext")
+		}
+		r.program = &path
+	}
+	if *r.program != "" {
+		return pdfToText(ctx, *r.program, b.path, c.MaxBody)
+	}
+	if r.engine == nil {
+		engine, err := startPDFium()
+		if err != nil {
+			return nil, err
+		}
+		r.engine = engine
+	}
+	pages, err := r.engine.read(ctx, b, c.MaxBody)
+	if ctx.Err() != nil { // which leaves it in the middle of something
+		r.close()
+	}
+	return pages, err
+}

@@ -1,0 +1,105 @@
+package tools
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/drover-batch/drover/jobs"
+)
+
+func asked(t *testing.T, doc, call string) string {
+	t.Helper()
+	return New(Config{}).kit(t, "doc.*").replies(t, &jobs.Document{Body: []byte(doc)}, call)[0]
+}
+
+const contract = "# Lease\n\nBetween Ada\nand Bob.\f1. Term\n\nIt ends on 3 May.\fPAYMENT\n\nThe rent is due\n monthly. The Rent is high."
+
+func TestOutlineListsHeadingsAndPages(t *testing.T) {
+	t.Parallel()
+	want := "3 pages, 109 characters\npage 1: # Lease\npage 2: 1. Term\npage 3: PAYMENT\n"
+	if got := asked(t, contract, "doc_outline"); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	contains(t, asked(t, "just\nplain words", "doc_outline"), "page 1 begins: just")
+}
+
+func TestPagesAreReadByRange(t *testing.T) {
+	t.Parallel()
+	for call, want := range map[string]string{
+		"doc_read":                      "[page 1 of 3]\n# Lease\n\nBetween Ada\nand Bob.\n",
+		`doc_read {"from":2}`:           "[page 2 of 3]\n1. Term\n\nIt ends on 3 May.\n",
+		`doc_read {"from":2,"to":99}`:   "[page 2 of 3]\n1. Term\n\nIt ends on 3 May.\n[page 3 of 3]\nPAYMENT\n\nThe rent is due\n monthly. The Rent is high.\n",
+		`doc_read {"from":4}`:           "Error: there is no page 4: the document has pages 1 to 3",
+		`doc_read {"from":0}`:           "Error: there is no page 0: the document has pages 1 to 3",
+		`doc_read {"from":2,"to":1}`:    "Error: from 2 to 1 is no range of pages",
+		`doc_read {"from":"../secret"}`: "Error: from and to are page numbers such as 3",
+	} {
+		if got := asked(t, contract, call); got != want {
+			t.Errorf("%s: got %q, want %q", call, got, want)
+		}
+	}
+}
+
+func TestSearchFoldsCaseAndWhiteSpace(t *testing.T) {
+	t.Parallel()
+	for call, want := range map[string]string{
+		`doc_search {"text":"RENT  is"}`:    "page 3: PAYMENT The rent is due monthly. The Rent is high.\npage 3: PAYMENT The rent is due monthly. The Rent is high.\n",
+		`doc_search {"text":"ada and bob"}`: "page 1: # Lease Between Ada and Bob.\n",
+		`doc_search {"text":"June"}`:        `the document does not say "June"`,
+		`doc_search {"text":" "}`:           "Error: text is empty",
+	} {
+		if got := asked(t, contract, call); got != want {
+			t.Errorf("%s: got %q, want %q", call, got, want)
+		}
+	}
+	contains(t, asked(t, strings.Repeat("on and on ", 50), `doc_search {"text":"on and"}`), "[30 further places left out]")
+}
+
+func TestLongDocumentsWithoutPagesAreGivenSome(t *testing.T) {
+	t.Parallel()
+	doc := strings.Repeat(strings.Repeat("wörter ", 60)+"\n\n", 100)
+	p := paged(&jobs.Document{Body: []byte(doc)})
+	if strings.Join(p.pages, "") != strings.TrimRight(doc, "\n") {
+		t.Error("the pages are not the document")
+	}
+	for i, page := range p.pages {
+		if len(page) > pageSize || !utf8.ValidString(page) || i < len(p.pages)-1 && !strings.HasSuffix(page, "\n\n") {
+			t.Errorf("page %d has %d bytes and ends with %q", i+1, len(page), page[len(page)-10:])
+		}
+	}
+	all := asked(t, doc, `doc_read {"from":1,"to":99}`)
+	contains(t, all, "left out: read them by themselves]")
+	if len(all) > ownSize {
+		t.Errorf("%d bytes came back", len(all))
+	}
+}
+
+func TestPicturesHaveNoText(t *testing.T) {
+	t.Parallel()
+	got := New(Config{}).kit(t, "doc.*").replies(t, &jobs.Document{Type: "image/png", Body: []byte("x")}, "doc_read")[0]
+	contains(t, got, "Error: the document is a picture (image/png)")
+}
+
+// FuzzOwnTools: whatever documents and models say, the tools over documents
+// answer with clean text of bounded size.
+func FuzzOwnTools(f *testing.F) {
+	f.Add(contract, `{"text":"rent"}`)
+	f.Add("İ\u0130ß\xff", `{"text":"i"}`)
+	f.Add(strings.Repeat("a", 7000), `{"from":1,"to":3}`)
+	f.Fuzz(func(t *testing.T, doc, arguments string) {
+		k, err := New(Config{}).Kit(t.Context(), []string{"doc.*"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		talk := []jobs.Message{{Calls: []jobs.ToolCall{{Name: "doc_outline"}, {Name: "doc_read", Arguments: arguments}, {Name: "doc_search", Arguments: arguments}}}}
+		for i, m := range k.Run(t.Context(), &jobs.Document{Body: []byte(doc)}, talk) {
+			if strings.Contains(m.Text, "panicked") {
+				t.Errorf("%s: %s", talk[0].Calls[i].Name, m.Text)
+			}
+			if len(m.Text) > ownSize+100 || clean(m.Text) != m.Text {
+				t.Errorf("%s: %d bytes, %q", talk[0].Calls[i].Name, len(m.Text), clip(m.Text))
+			}
+		}
+	})
+}
