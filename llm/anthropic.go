@@ -27,7 +27,7 @@ var anthropicVersion = []string{"2023-06-01"}
 func (a *anthropic) encode(req *jobs.Request, limit int) (string, []byte, *jobs.Failure) {
 	var extra sampling
 	if req.Body != nil {
-		translated, s, fail := fromChat(a.model.Name, req)
+		translated, s, fail := fromChat(a.model, req)
 		if fail != nil {
 			return "", nil, fail
 		}
@@ -42,9 +42,13 @@ func (a *anthropic) encode(req *jobs.Request, limit int) (string, []byte, *jobs.
 	b := make([]byte, 0, 256+size(req))
 	b = gjson.AppendJSONString(append(b, `{"model":`...), a.model.Upstream)
 	b = strconv.AppendInt(append(b, `,"max_tokens":`...), int64(limit), 10)
-	b = extra.append(b)
+	b = extra.append(b, "top_p", "stop_sequences")
 	if req.System != "" {
 		b = gjson.AppendJSONString(append(b, `,"system":`...), req.System)
+	}
+	if a.model.Structured && len(req.Schema) > 0 {
+		b = append(append(b, `,"output_config":{"format":{"type":"json_schema","schema":`...), forAnthropic(req.Schema)...)
+		b = append(b, `}}`...)
 	}
 	if len(req.Tools) > 0 {
 		b = appendTools(append(b, `,"tools":[`...), req.Tools)
@@ -60,15 +64,16 @@ type sampling struct {
 	stop              []string
 }
 
-func (s *sampling) append(b []byte) []byte {
+// append adds what is said, under the names that a protocol has for two of them.
+func (s *sampling) append(b []byte, topP, stop string) []byte {
 	if s.temperature != nil {
 		b = strconv.AppendFloat(append(b, `,"temperature":`...), *s.temperature, 'g', -1, 64)
 	}
 	if s.topP != nil {
-		b = strconv.AppendFloat(append(b, `,"top_p":`...), *s.topP, 'g', -1, 64)
+		b = strconv.AppendFloat(append(append(append(b, `,"`...), topP...), `":`...), *s.topP, 'g', -1, 64)
 	}
 	if len(s.stop) > 0 {
-		b = append(b, `,"stop_sequences":[`...)
+		b = append(append(append(b, `,"`...), stop...), `":[`...)
 		for _, text := range s.stop {
 			b = append(gjson.AppendJSONString(b, text), ',')
 		}
@@ -124,6 +129,10 @@ func appendBlocks(b []byte, m *jobs.Message) []byte {
 		b = gjson.AppendJSONString(append(b, `{"type":"text","text":`...), m.Text)
 		b = append(b, `},`...)
 	}
+	for i := range m.Images {
+		b = gjson.AppendJSONString(append(b, `{"type":"image","source":{"type":"base64","media_type":`...), m.Images[i].Type)
+		b = append(appendBase64(append(b, `,"data":"`...), m.Images[i].Data), `"}},`...)
+	}
 	for _, call := range m.Calls {
 		b = gjson.AppendJSONString(append(b, `{"type":"tool_use","id":`...), call.ID)
 		b = gjson.AppendJSONString(append(b, `,"name":`...), call.Name)
@@ -173,10 +182,14 @@ func (a *anthropic) decode(req *jobs.Request, body []byte) (*jobs.Answer, *jobs.
 	case "tool_use":
 		answer.Finish = jobs.FinishTools
 	case "refusal":
-		return nil, refused(answer, a.model.Name, "the model refused to answer")
+		why := "the model refused to answer"
+		if said := root.Get("stop_details.explanation").String(); said != "" {
+			why += ": " + said
+		}
+		return nil, refused(answer, a.model.Name, why)
 	}
 	if req.Body != nil {
-		answer.Body = toChat(root, answer)
+		answer.Body = toChat(root.Get("id").String(), answer)
 	}
 	return answer, nil
 }
@@ -184,10 +197,13 @@ func (a *anthropic) decode(req *jobs.Request, body []byte) (*jobs.Answer, *jobs.
 // messageUsage sums what is counted apart here: input that was read from the
 // cache, written to it, or neither.
 func messageUsage(u gjson.Result) jobs.Usage {
-	cached := count(u.Get("cache_read_input_tokens"))
+	cached, written := count(u.Get("cache_read_input_tokens")), count(u.Get("cache_creation_input_tokens"))
+	output := count(u.Get("output_tokens"))
 	return jobs.Usage{
-		Input:       count(u.Get("input_tokens")) + count(u.Get("cache_creation_input_tokens")) + cached,
+		Input:       count(u.Get("input_tokens")) + written + cached,
 		CachedInput: cached,
-		Output:      count(u.Get("output_tokens")),
+		CacheWrite:  written,
+		Output:      output,
+		Reasoning:   min(count(u.Get("output_tokens_details.thinking_tokens")), output),
 	}
 }

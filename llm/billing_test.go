@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,10 +22,15 @@ import (
 // ask asks a provider that is at the other end of dial.
 func ask(t *testing.T, ctx context.Context, dial func() (net.Conn, error), text string) *jobs.Failure {
 	t.Helper()
+	return askAt(t, ctx, "http://provider.test", dial, text)
+}
+
+func askAt(t *testing.T, ctx context.Context, base string, dial func() (net.Conn, error), text string) *jobs.Failure {
+	t.Helper()
 	transport := llm.Transport(1)
 	defer transport.CloseIdleConnections()
 	transport.DialContext = func(context.Context, string, string) (net.Conn, error) { return dial() }
-	m := jobs.Model{Name: "m", Provider: "openai", BaseURL: "http://provider.test", MaxOutput: 10}
+	m := jobs.Model{Name: "m", Provider: "openai", BaseURL: base, MaxOutput: 10}
 	c, err := llm.New(m, &http.Client{Transport: transport})
 	if err != nil {
 		t.Fatal(err)
@@ -125,6 +131,75 @@ func TestNeverConnectedIsFree(t *testing.T) {
 	}
 }
 
+func TestFailedHandshakeIsFree(t *testing.T) {
+	for name, says := range map[string]string{"closed": "", "not TLS": "HTTP/1.1 400 Bad Request\r\n\r\n"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := askAt(t, t.Context(), "https://provider.test", func() (net.Conn, error) {
+					ours, theirs := net.Pipe()
+					go func() {
+						_, _ = theirs.Read(make([]byte, 4096)) // the client's hello
+						_, _ = io.WriteString(theirs, says)
+						_ = theirs.Close()
+					}()
+					return ours, nil
+				}, "x")
+				if f.Kind != jobs.Unreachable || f.Billing != jobs.Free {
+					t.Errorf("got %v, %s", f, f.Billing)
+				}
+			})
+		})
+	}
+}
+
+func TestConnectingTooLongIsFree(t *testing.T) {
+	late := func() (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
+	}
+	if f := ask(t, t.Context(), late, "x"); f.Kind != jobs.Timeout || f.Billing != jobs.Free {
+		t.Errorf("got %v, %s", f, f.Billing)
+	}
+}
+
+// The provider may have had it all when our patience ended, or be about to.
+func TestTimeoutAfterConnectingIsPresumedPaid(t *testing.T) {
+	for name, reads := range map[string]bool{"waiting for the head": true, "still writing": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				f := ask(t, ctx, func() (net.Conn, error) {
+					ours, theirs := net.Pipe()
+					go func() {
+						if reads {
+							_, _ = io.Copy(io.Discard, theirs)
+						}
+						<-ctx.Done()
+						_ = theirs.Close()
+					}()
+					return ours, nil
+				}, "x")
+				if f.Kind != jobs.Timeout || f.Billing != jobs.Presumed {
+					t.Errorf("got %v, %s", f, f.Billing)
+				}
+			})
+		})
+	}
+}
+
+// net/http buffers a small request and says that it was written before the
+// connection has taken any of it. Nobody can tell then, so it counts as paid.
+func TestSmallRequestOnABrokenConnectionIsPresumedPaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		f := ask(t, t.Context(), func() (net.Conn, error) { return &brokenPipe{ours, 0}, nil }, "x")
+		if f.Kind != jobs.Unreachable || f.Billing != jobs.Presumed {
+			t.Errorf("got %v, %s", f, f.Billing)
+		}
+		_ = theirs.Close()
+	})
+}
+
 // inBubble runs a client against a simulator in fake time.
 func inBubble(t *testing.T, cfg simulator.Config, m jobs.Model, run func(t *testing.T, s *simulator.Server, c *llm.Client)) {
 	t.Helper()
@@ -163,7 +238,7 @@ func TestProvidersLedgerAgrees(t *testing.T) {
 		{"hang", jobs.Timeout, jobs.Presumed}, {"drop", jobs.Unreachable, jobs.Presumed}, {"cut", jobs.Unreachable, jobs.Presumed},
 		{"truncate", jobs.Unreachable, jobs.Presumed}, {"garbage", jobs.Unreachable, jobs.Presumed}, {"refuse", jobs.Refused, jobs.Billed},
 	} {
-		for _, provider := range []string{"openai", "anthropic", "simulator"} {
+		for _, provider := range writers {
 			m := jobs.Model{Provider: provider, Timeout: time.Minute}
 			inBubble(t, simulator.Config{}, m, func(t *testing.T, s *simulator.Server, c *llm.Client) {
 				start := time.Now()

@@ -1,11 +1,13 @@
 package llm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/drover-batch/drover/jobs"
@@ -37,13 +39,16 @@ type protocol interface {
 
 // defaultURL is where each protocol lives if the configuration does not say.
 var defaultURL = map[string]string{
-	"openai":    "https://api.openai.com/v1",
-	"anthropic": "https://api.anthropic.com/v1",
+	"openai":            "https://api.openai.com/v1",
+	"openai-responses":  "https://api.openai.com/v1",
+	"openai-embeddings": "https://api.openai.com/v1",
+	"anthropic":         "https://api.anthropic.com/v1",
+	"gemini":            "https://generativelanguage.googleapis.com/v1beta",
 }
 
 // New returns a client for the model, which speaks the protocol its provider
-// is named after: openai, anthropic, or simulator (which speaks openai). The
-// clients of all models can share one http.Client, see Transport; it is copied
+// is named after: openai, openai-responses, openai-embeddings, anthropic,
+// gemini, or simulator (which speaks openai). The clients of all models can share one http.Client, see Transport; it is copied
 // so that redirects are never followed. Its transport has to report to httptrace,
 // as *http.Transport does: that is how a request that never left is told from
 // one that may have. An error names what to correct in the configuration.
@@ -62,17 +67,11 @@ func New(m jobs.Model, client *http.Client) (*Client, error) {
 		m.Upstream = m.Name
 	}
 	c := &Client{model: m, base: *base}
-	switch m.Provider {
-	case "anthropic":
-		c.wire = &anthropic{model: &c.model}
+	if c.wire = c.protocol(); c.wire == nil {
+		return nil, fmt.Errorf("model %q: provider %q: use openai, openai-responses, openai-embeddings, anthropic, gemini or simulator", m.Name, m.Provider)
+	}
+	if m.Provider != "simulator" {
 		c.words = newCounter(m.Upstream)
-	case "openai":
-		c.wire = &openAI{model: &c.model, strict: strictOpenAI(base.Hostname(), m.Upstream)}
-		c.words = newCounter(m.Upstream)
-	case "simulator":
-		c.wire = &openAI{model: &c.model}
-	default:
-		return nil, fmt.Errorf("model %q: provider %q: use openai, anthropic or simulator", m.Name, m.Provider)
 	}
 	own := *client
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -80,8 +79,28 @@ func New(m jobs.Model, client *http.Client) (*Client, error) {
 	return c, nil
 }
 
-// baseURL checks the model's base URL. One without a path gets /v1, where all
-// the protocols live.
+// protocol is nil for a provider that nobody knows.
+func (c *Client) protocol() protocol {
+	compatible := openAI{model: &c.model, strict: strictOpenAI(c.base.Hostname(), c.model.Upstream)}
+	switch c.model.Provider {
+	case "openai":
+		return &compatible
+	case "openai-responses":
+		return &responses{compatible}
+	case "openai-embeddings":
+		return &embeddings{compatible}
+	case "anthropic":
+		return &anthropic{model: &c.model}
+	case "gemini":
+		return &gemini{model: &c.model}
+	case "simulator":
+		return &openAI{model: &c.model}
+	}
+	return nil
+}
+
+// baseURL checks the model's base URL. One without a path gets the one where
+// the protocol usually lives: /v1, or /v1beta for Gemini's.
 func baseURL(m *jobs.Model) (*url.URL, error) {
 	text := m.BaseURL
 	if text == "" {
@@ -100,6 +119,9 @@ func baseURL(m *jobs.Model) (*url.URL, error) {
 	u.Path = strings.TrimRight(u.Path, "/")
 	if u.Path == "" {
 		u.Path = "/v1"
+		if m.Provider == "gemini" {
+			u.Path = "/v1beta"
+		}
 	}
 	u.Fragment = ""
 	return u, nil
@@ -112,6 +134,9 @@ func baseURL(m *jobs.Model) (*url.URL, error) {
 // An error is always a *jobs.Failure, and its Billing tells whether the
 // attempt may have cost money.
 func (c *Client) Ask(ctx context.Context, req *jobs.Request, maxOutput int) (*jobs.Answer, error) {
+	if !c.model.Vision && hasImages(req) {
+		return nil, blind(&c.model)
+	}
 	path, body, fail := c.wire.encode(req, c.limit(req, maxOutput))
 	if fail != nil {
 		return nil, fail
@@ -136,6 +161,14 @@ func (c *Client) Ask(ctx context.Context, req *jobs.Request, maxOutput int) (*jo
 	return answer, nil
 }
 
+func blind(m *jobs.Model) *jobs.Failure {
+	return jobs.Failf(jobs.Refused, "%s does not see images; if it does, set vision: true for it", m.Name)
+}
+
+func hasImages(req *jobs.Request) bool {
+	return slices.ContainsFunc(req.Messages, func(m jobs.Message) bool { return len(m.Images) > 0 })
+}
+
 // limit is the lowest of all limits on the answer that were set.
 func (c *Client) limit(req *jobs.Request, maxOutput int) int {
 	limit := c.model.MaxOutput
@@ -150,7 +183,7 @@ func (c *Client) limit(req *jobs.Request, maxOutput int) int {
 // complete adds to an answer what all protocols have in common.
 func (c *Client) complete(a *jobs.Answer, resp *response, req *jobs.Request) {
 	a.Status = resp.status
-	a.RequestID = requestID(resp.header)
+	a.RequestID = cmp.Or(requestID(resp.header), a.RequestID)
 	a.Quota = quota(resp.header)
 	if a.Body == nil {
 		a.Body = resp.body

@@ -129,7 +129,9 @@ func TestRequestsCarryWhatTheProtocolNeeds(t *testing.T) {
 
 func TestTheLowestLimitIsAlwaysSent(t *testing.T) {
 	for _, row := range []struct{ request, call, want int }{{0, 0, 500}, {100, 0, 100}, {100, 50, 50}, {0, 900, 500}} {
-		for provider, name := range map[string]string{"openai": "max_tokens", "anthropic": "max_tokens"} {
+		for provider, name := range map[string]string{
+			"openai": "max_tokens", "anthropic": "max_tokens", "openai-responses": "max_output_tokens", "gemini": "generationConfig.maxOutputTokens",
+		} {
 			var sent http.Request
 			var body string
 			req := prompt("x")
@@ -177,7 +179,7 @@ func TestAnswersAreRead(t *testing.T) {
 		"responses cut": {"openai", responsesEndpoint, `{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"output":[],"usage":{"input_tokens":7,"output_tokens":9}}`,
 			jobs.Answer{Finish: jobs.FinishLength, Usage: jobs.Usage{Input: 7, Output: 9}}},
 		"anthropic": {"anthropic", "", `{"id":"msg_1","type":"message","model":"claude-sonnet-4-5-20250929","content":[{"type":"thinking","thinking":"hm"},{"type":"text","text":"Hi"},{"type":"tool_use","id":"c1","name":"quote","input":{"n": 1}}],"stop_reason":"tool_use","usage":{"input_tokens":3,"cache_creation_input_tokens":20,"cache_read_input_tokens":100,"output_tokens":5}}`,
-			jobs.Answer{Text: "Hi", Calls: []jobs.ToolCall{quote}, Finish: jobs.FinishTools, Model: "claude-sonnet-4-5-20250929", Usage: jobs.Usage{Input: 123, CachedInput: 100, Output: 5}}},
+			jobs.Answer{Text: "Hi", Calls: []jobs.ToolCall{quote}, Finish: jobs.FinishTools, Model: "claude-sonnet-4-5-20250929", Usage: jobs.Usage{Input: 123, CachedInput: 100, CacheWrite: 20, Output: 5}}},
 		"anthropic limit": {"anthropic", "", `{"content":[{"type":"text","text":"cut"}],"stop_reason":"max_tokens","usage":{"input_tokens":3,"output_tokens":5}}`,
 			jobs.Answer{Text: "cut", Finish: jobs.FinishLength, Usage: jobs.Usage{Input: 3, Output: 5}}},
 	} {
@@ -245,7 +247,7 @@ func TestBrokenAnswersArePresumedPaid(t *testing.T) {
 		{`{"choices":[{"message":{"content":"He"},"finish_reason":"error"}],"error":{"message":"backend died"}}`, jobs.ServerError},
 		{`{"error":{"code":429,"message":"Rate limit exceeded: free-models-per-min"}}`, jobs.RateLimited},
 	} {
-		for _, provider := range []string{"openai", "anthropic"} {
+		for _, provider := range providers {
 			_, err := mustNew(t, model(provider), says(200, nil, row.body)).Ask(t.Context(), prompt("x"), 0)
 			if f := failure(t, err); f.Kind != row.kind || f.Billing != jobs.Presumed {
 				t.Errorf("%s: %.60q: %v, %s", provider, row.body, f, f.Billing)

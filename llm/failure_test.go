@@ -13,6 +13,27 @@ import (
 	"github.com/drover-batch/drover/jobs"
 )
 
+func TestExhaustedLimitIsTakenFromTheMessage(t *testing.T) {
+	for message, want := range map[string]jobs.Limit{
+		"Rate limit reached for gpt-4.1 in organization org-x on requests per min (RPM): Limit 500, Used 500, Requested 1.":                                     jobs.Requests,
+		"Rate limit reached for gpt-4.1 in organization org-x on tokens per min (TPM): Limit 30000, Used 29000, Requested 2000.":                                jobs.Tokens,
+		"This request would exceed your organization's rate limit of 40,000 input tokens per minute.":                                                           jobs.Tokens,
+		"Number of requests per minute has exceeded your per-minute rate limit.":                                                                                jobs.Requests,
+		"Quota exceeded for quota metric 'Generate Content API requests per minute' and limit 'GenerateRequestsPerMinutePerProject'.":                           jobs.Requests,
+		"You exceeded your quota. Quota exceeded for metric: generate_content_paid_tier_input_token_count, GenerateContentPaidTierInputTokensPerModelPerMinute": jobs.Tokens,
+		"Both requests per minute and tokens per minute are used up.":                                                                                           "",
+		"Resource has been exhausted (e.g. check quota).":                                                                                                       "",
+	} {
+		body, err := json.Marshal(map[string]any{"error": map[string]string{"message": message, "code": "rate_limit_exceeded"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := complaintOf(body).exhausted(); got != want {
+			t.Errorf("%s: %q, want %q", message, got, want)
+		}
+	}
+}
+
 // The bodies have the providers' own shapes and words.
 func TestRejectionsAreUnderstood(t *testing.T) {
 	for name, row := range map[string]struct {
@@ -50,6 +71,22 @@ func TestRejectionsAreUnderstood(t *testing.T) {
 		"gemini quota":                         {429, `[{"error":{"code":429,"message":"Resource has been exhausted (e.g. check quota).","status":"RESOURCE_EXHAUSTED"}}]`, jobs.RateLimited, jobs.Free, "RESOURCE_EXHAUSTED", "exhausted"},
 		"gemini key":                           {400, `[{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT"}}]`, jobs.NoQuota, jobs.Free, "INVALID_ARGUMENT", ""},
 		"gemini context":                       {400, `[{"error":{"code":400,"message":"The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).","status":"INVALID_ARGUMENT"}}]`, jobs.Overflow, jobs.Free, "INVALID_ARGUMENT", ""},
+		"openai responses context":             {400, `{"error":{"message":"Your input exceeds the context window of this model. Please adjust your input and try again.","type":"invalid_request_error","param":"input","code":"context_length_exceeded"}}`, jobs.Overflow, jobs.Free, "context_length_exceeded", ""},
+		"openai request beyond the quota":      {429, `{"error":{"message":"Request too large for gpt-4o in organization org-1 on tokens per min (TPM): Limit 30000, Requested 61337.","type":"tokens","param":null,"code":"rate_limit_exceeded"}}`, jobs.Overflow, jobs.Free, "rate_limit_exceeded", ""},
+		"anthropic with its answer too long":   {400, `{"type":"error","error":{"type":"invalid_request_error","message":"input length and ` + "`max_tokens`" + ` exceed context limit: 143653 + 64000 > 200000, decrease input length or ` + "`max_tokens`" + ` and try again"},"request_id":"req_2"}`, jobs.Overflow, jobs.Free, "invalid_request_error", "exceed context limit"},
+		"anthropic limit of one's own":         {400, `{"type":"error","error":{"type":"invalid_request_error","message":"You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC."}}`, jobs.NoQuota, jobs.Free, "invalid_request_error", ""},
+		"anthropic filter":                     {400, `{"type":"error","error":{"type":"invalid_request_error","message":"Output blocked by content filtering policy"}}`, jobs.Refused, jobs.Presumed, "invalid_request_error", ""},
+		"anthropic permission":                 {403, `{"type":"error","error":{"type":"permission_error","message":"Your API key does not have permission to use the specified resource."}}`, jobs.NoQuota, jobs.Free, "permission_error", ""},
+		"gemini per minute":                    {429, `{"error":{"code":429,"message":"You exceeded your current quota, please check your plan and billing details. For more information on this error, head to: https://ai.google.dev/gemini-api/docs/rate-limits.\n* Quota exceeded for metric: generativelanguage.googleapis.com/generate_content_free_tier_requests, limit: 20, model: gemini-2.5-flash\nPlease retry in 36.429760048s.","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"quotaId":"GenerateRequestsPerMinutePerProjectPerModel-FreeTier","quotaValue":"20"}]},{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"36s"}]}}`, jobs.RateLimited, jobs.Free, "RESOURCE_EXHAUSTED", "retry in"},
+		"gemini model not in the plan":         {429, `{"error":{"code":429,"message":"You exceeded your current quota, please check your plan and billing details.\n* Quota exceeded for metric: generativelanguage.googleapis.com/generate_content_free_tier_requests, limit: 0, model: gemini-3-pro\nPlease retry in 36s.","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"36s"}]}}`, jobs.NoQuota, jobs.Free, "RESOURCE_EXHAUSTED", ""},
+		"gemini plan used up":                  {429, `{"error":{"code":429,"message":"You exceeded your current quota, please check your plan and billing details. For more information on this error, head to: https://ai.google.dev/gemini-api/docs/rate-limits.","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.Help","links":[]}]}}`, jobs.NoQuota, jobs.Free, "RESOURCE_EXHAUSTED", ""},
+		"gemini key, by reason":                {400, `{"error":{"code":400,"message":"Please pass a valid one.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID","domain":"googleapis.com"}]}}`, jobs.NoQuota, jobs.Free, "INVALID_ARGUMENT", ""},
+		"gemini country":                       {400, `{"error":{"code":400,"message":"User location is not supported for the API use.","status":"FAILED_PRECONDITION"}}`, jobs.NoQuota, jobs.Free, "FAILED_PRECONDITION", ""},
+		"gemini permission":                    {403, `{"error":{"code":403,"message":"Your API key doesn't have the required permissions.","status":"PERMISSION_DENIED"}}`, jobs.NoQuota, jobs.Free, "PERMISSION_DENIED", ""},
+		"gemini model":                         {404, `{"error":{"code":404,"message":"models/gemini-9 is not found for API version v1beta, or is not supported for generateContent.","status":"NOT_FOUND"}}`, jobs.NoQuota, jobs.Free, "NOT_FOUND", ""},
+		"gemini overloaded":                    {503, `{"error":{"code":503,"message":"The model is overloaded. Please try again later.","status":"UNAVAILABLE"}}`, jobs.ServerError, jobs.Free, "UNAVAILABLE", ""},
+		"gemini deadline":                      {504, `{"error":{"code":504,"message":"Deadline expired before operation could complete.","status":"DEADLINE_EXCEEDED"}}`, jobs.ServerError, jobs.Presumed, "DEADLINE_EXCEEDED", ""},
+		"gemini signature":                     {400, `{"error":{"code":400,"message":"Function call is missing a thought_signature in functionCall parts.","status":"INVALID_ARGUMENT"}}`, jobs.InvalidRequest, jobs.Free, "INVALID_ARGUMENT", ""},
 		"vllm context":                         {400, `{"object":"error","message":"This model's maximum context length is 4096 tokens. However, you requested 5000 tokens.","type":"BadRequestError","param":null,"code":400}`, jobs.Overflow, jobs.Free, "BadRequestError", "4096"},
 		"llama.cpp context":                    {400, `{"error":{"code":400,"message":"the request exceeds the available context size, try increasing it","type":"exceed_context_size_error","n_prompt_tokens":5000,"n_ctx":4096}}`, jobs.Overflow, jobs.Free, "exceed_context_size_error", ""},
 		"llama.cpp loading":                    {503, `{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}`, jobs.ServerError, jobs.Free, "unavailable_error", "Loading"},
@@ -166,6 +203,14 @@ func FuzzResponses(f *testing.F) {
 	f.Add(200, `{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}`)
 	f.Add(200, `{"output":[{"type":"message","content":[{"type":"refusal","refusal":"No"}]}]}`)
 	f.Add(200, `{"content":[{"type":"text","text":"Hi"}],"usage":{"input_tokens":1e99}}`)
+	f.Add(200, `{"content":[{"type":"tool_use","id":"a","name":"b","input":[1]}],"stop_reason":"refusal","stop_details":{"explanation":"no"}}`)
+	f.Add(200, `{"candidates":[{"content":{"parts":[{"text":"a","thought":true},{"functionCall":{"name":"x","args":{}},"thoughtSignature":"s"}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":3,"cachedContentTokenCount":9,"thoughtsTokenCount":-1}}`)
+	f.Add(200, `{"promptFeedback":{"blockReason":"SAFETY"}}`)
+	f.Add(200, `{"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL"}]}`)
+	f.Add(200, `{"data":[{"embedding":[0.1,2]}],"usage":{"prompt_tokens":2,"total_tokens":2}}`)
+	f.Add(200, `{"status":"failed","error":{"code":"rate_limit_exceeded","message":"slow down"},"output":[]}`)
+	f.Add(429, `{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"quota","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"-1e9s"},{"reason":7}]}}`)
+	f.Add(400, `{"error":{"code":400,"details":[{"reason":"API_KEY_INVALID"}]},"request_id":{}}`)
 	f.Add(429, `[{"error":{"message":"x","code":429}}]`)
 	f.Add(400, `{"error":"x"}`)
 	f.Fuzz(func(t *testing.T, status int, body string) {
@@ -173,7 +218,8 @@ func FuzzResponses(f *testing.F) {
 			return
 		}
 		ready := &jobs.Request{Endpoint: responsesEndpoint, Body: []byte(`{}`)}
-		for _, c := range []*Client{mustNew(t, model("openai"), says(status, nil, body)), mustNew(t, model("anthropic"), says(status, nil, body))} {
+		for _, provider := range providers {
+			c := mustNew(t, model(provider), says(status, nil, body))
 			for _, req := range []*jobs.Request{prompt("x"), ready} {
 				a, err := c.Ask(t.Context(), req, 0)
 				if (a == nil) == (err == nil) {
@@ -185,7 +231,7 @@ func FuzzResponses(f *testing.F) {
 					}
 					continue
 				}
-				if u := a.Usage; u.Total() <= 0 || u.Input < 0 || u.Output < 0 || u.CachedInput > u.Input || u.Reasoning > u.Output {
+				if u := a.Usage; u.Total() <= 0 || u.Input < 0 || u.Output < 0 || u.CachedInput+u.CacheWrite > u.Input || u.Reasoning > u.Output {
 					t.Errorf("usage %+v of %q", u, body)
 				}
 			}

@@ -68,6 +68,10 @@ func (o *openAI) encode(req *jobs.Request, limit int) (string, []byte, *jobs.Fai
 	if len(req.Tools) > 0 {
 		b = appendChatTools(append(b, `,"tools":`...), req.Tools)
 	}
+	if o.model.Structured && len(req.Schema) > 0 {
+		b = appendFormat(append(b, `,"response_format":{"type":"json_schema","json_schema":{`...), req.Schema)
+		b = append(b, `}}`...)
+	}
 	if t := o.model.Temperature; t != nil {
 		b = strconv.AppendFloat(append(b, `,"temperature":`...), *t, 'g', -1, 64)
 	}
@@ -89,9 +93,16 @@ func appendChatMessage(b []byte, m *jobs.Message) []byte {
 		b = gjson.AppendJSONString(append(b, `,"tool_call_id":`...), m.Reply)
 	}
 	b = append(b, `,"content":`...)
-	if m.Text == "" && len(m.Calls) > 0 {
+	switch {
+	case m.Text == "" && len(m.Calls) > 0:
 		b = append(b, `null`...)
-	} else {
+	case len(m.Images) > 0:
+		b = gjson.AppendJSONString(append(b, `[{"type":"text","text":`...), m.Text)
+		for i := range m.Images {
+			b = append(appendDataURL(append(b, `},{"type":"image_url","image_url":{"url":`...), &m.Images[i]), '}')
+		}
+		b = append(b, `}]`...)
+	default:
 		b = gjson.AppendJSONString(b, m.Text)
 	}
 	if len(m.Calls) > 0 {
@@ -143,11 +154,14 @@ func size(req *jobs.Request) int {
 	n := len(req.System)
 	for i := range req.Messages {
 		n += len(req.Messages[i].Text) + 64
+		for _, image := range req.Messages[i].Images {
+			n += len(image.Data)*4/3 + 64
+		}
 	}
 	for i := range req.Tools {
 		n += len(req.Tools[i].Schema) + len(req.Tools[i].Description) + 64
 	}
-	return n + n/16
+	return n + len(req.Schema) + n/16
 }
 
 func (o *openAI) decode(req *jobs.Request, body []byte) (*jobs.Answer, *jobs.Failure) {
@@ -256,6 +270,7 @@ func chatUsage(u gjson.Result) jobs.Usage {
 			total = count(value)
 		case "prompt_tokens_details", "input_tokens_details":
 			usage.CachedInput = count(value.Get("cached_tokens"))
+			usage.CacheWrite = count(value.Get("cache_write_tokens"))
 		case "completion_tokens_details", "output_tokens_details":
 			usage.Reasoning = count(value.Get("reasoning_tokens"))
 		}
@@ -263,6 +278,7 @@ func chatUsage(u gjson.Result) jobs.Usage {
 	})
 	usage.Output = max(usage.Output, total-usage.Input)
 	usage.CachedInput = min(usage.CachedInput, usage.Input)
+	usage.CacheWrite = min(usage.CacheWrite, usage.Input-usage.CachedInput)
 	usage.Reasoning = min(usage.Reasoning, usage.Output)
 	return usage
 }

@@ -110,25 +110,30 @@ func isTimeout(err error) bool {
 }
 
 // trip watches how far a request gets. Its callbacks may still run when the
-// exchange is over.
+// exchange is over. net/http takes another connection by itself when the first
+// turns out to be closed before anything was sent, so there may be several.
 type trip struct {
-	connected atomic.Bool // the request got a connection
-	broken    atomic.Bool // writing it failed
+	connected atomic.Int32 // connections the request got
+	broken    atomic.Int32 // of them, those on which writing it failed
 }
 
 func (t *trip) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		GotConn:      func(httptrace.GotConnInfo) { t.connected.Store(true) },
-		WroteRequest: func(w httptrace.WroteRequestInfo) { t.broken.Store(w.Err != nil) },
+		GotConn: func(httptrace.GotConnInfo) { t.connected.Add(1) },
+		WroteRequest: func(w httptrace.WroteRequestInfo) {
+			if w.Err != nil {
+				t.broken.Add(1)
+			}
+		},
 	}
 }
 
 // billing is Free if the whole request provably did not leave: there never was
-// a connection, or writing failed, so that what arrived is an incomplete body
-// that nobody can run. A request still being written when its time ran out may
-// have been finished since, so it is Presumed.
+// a connection, or writing failed on each, so that what arrived is an
+// incomplete body that nobody can run. A request still being written when its
+// time ran out may have been finished since, so it is Presumed.
 func (t *trip) billing() jobs.Billing {
-	if !t.connected.Load() || t.broken.Load() {
+	if t.connected.Load() == t.broken.Load() {
 		return jobs.Free
 	}
 	return jobs.Presumed

@@ -10,35 +10,79 @@ import (
 // copies of them. They are a convenience: a price in the configuration wins.
 const asOf = "2026-11-23"
 
-// known is one row of the built-in table.
+// Listed is a model in a list of prices, in US dollars per million tokens. A
+// rate of 0 is one that the list does not have, but for the output of models
+// that answer with vectors, and what is free.
+type Listed struct {
+	Input       jobs.USD
+	CachedInput jobs.USD // what the provider had cached
+	CacheWrite  jobs.USD // what it puts into its cache
+	Output      jobs.USD
+	BatchInput  jobs.USD // in the provider's own batches, which Drover does not use
+	BatchOutput jobs.USD
+
+	// Context is the most tokens the rates hold for: where a provider charges
+	// more for long inputs, it ends where the price does.
+	Context   int
+	MaxOutput int // most tokens of an answer; 0 for vectors, or if nobody knows
+
+	AsOf string // the day it was looked up, as 2006-01-02
+}
+
+// Price is what a call costs.
+func (l Listed) Price() jobs.Price {
+	return jobs.Price{
+		Input: l.Input, CachedInput: l.CachedInput, CacheWrite: l.CacheWrite, Output: l.Output, UpTo: l.Context, AsOf: l.AsOf,
+	}
+}
+
+// known is one row of the built-in table. All of them are half as dear in the
+// provider's own batches.
 type known struct {
-	name                  string
-	input, cached, output float64 // USD per million tokens
-	context, maxOutput    int
+	name                         string
+	input, cached, write, output float64 // USD per million tokens
+	context, maxOutput           int
 }
 
 // table holds list prices. One that is too low would break a budget, so a model
 // in doubt is left out and drover.yaml has to name its price. Where a provider
 // charges more for long inputs, the context ends where the price does.
 var table = []known{
-	{"gpt-4.1", 2, 0.50, 8, 1_047_576, 32_768},
-	{"gpt-4.1-mini", 0.40, 0.10, 1.60, 1_047_576, 32_768},
-	{"gpt-4.1-nano", 0.10, 0.025, 0.40, 1_047_576, 32_768},
-	{"gpt-4o", 2.50, 1.25, 10, 128_000, 16_384},
-	{"gpt-4o-mini", 0.15, 0.075, 0.60, 128_000, 16_384},
-	{"gpt-5", 1.25, 0.125, 10, 400_000, 128_000},
-	{"gpt-5-mini", 0.25, 0.025, 2, 400_000, 128_000},
-	{"gpt-5-nano", 0.05, 0.005, 0.40, 400_000, 128_000},
-	{"text-embedding-3-small", 0.02, 0.02, 0, 8_191, 0},
-	{"text-embedding-3-large", 0.13, 0.13, 0, 8_191, 0},
+	{"gpt-4.1", 2, 0.50, 0, 8, 1_047_576, 32_768},
+	{"gpt-4.1-mini", 0.40, 0.10, 0, 1.60, 1_047_576, 32_768},
+	{"gpt-4.1-nano", 0.10, 0.025, 0, 0.40, 1_047_576, 32_768},
+	{"gpt-4o", 2.50, 1.25, 0, 10, 128_000, 16_384},
+	{"gpt-4o-mini", 0.15, 0.075, 0, 0.60, 128_000, 16_384},
+	{"gpt-5", 1.25, 0.125, 0, 10, 400_000, 128_000},
+	{"gpt-5-mini", 0.25, 0.025, 0, 2, 400_000, 128_000},
+	{"gpt-5-nano", 0.05, 0.005, 0, 0.40, 400_000, 128_000},
+	{"text-embedding-3-small", 0.02, 0.02, 0, 0, 8_191, 0},
+	{"text-embedding-3-large", 0.13, 0.13, 0, 0, 8_191, 0},
 
-	{"claude-opus-4-5", 5, 0.50, 25, 200_000, 64_000},
-	{"claude-sonnet-4-5", 3, 0.30, 15, 200_000, 64_000},
-	{"claude-haiku-4-5", 1, 0.10, 5, 200_000, 64_000},
+	{"claude-opus-4-5", 5, 0.50, 6.25, 25, 200_000, 64_000},
+	{"claude-sonnet-4-5", 3, 0.30, 3.75, 15, 200_000, 64_000},
+	{"claude-haiku-4-5", 1, 0.10, 1.25, 5, 200_000, 64_000},
 
-	{"gemini-2.5-pro", 1.25, 0.125, 10, 200_000, 65_536},
-	{"gemini-2.5-flash", 0.30, 0.03, 2.50, 1_048_576, 65_536},
-	{"gemini-2.5-flash-lite", 0.10, 0.01, 0.40, 1_048_576, 65_536},
+	{"gemini-2.5-pro", 1.25, 0.125, 0, 10, 200_000, 65_536},
+	{"gemini-2.5-flash", 0.30, 0.03, 0, 2.50, 1_048_576, 65_536},
+	{"gemini-2.5-flash-lite", 0.10, 0.01, 0, 0.40, 1_048_576, 65_536},
+}
+
+// BuiltIn is the list that comes with this package.
+func BuiltIn() *PriceList {
+	list := &PriceList{Source: "built in", AsOf: asOf, Models: make(map[string]Listed, len(table))}
+	for _, k := range table {
+		list.Models[k.name] = k.listed()
+	}
+	return list
+}
+
+func (k known) listed() Listed {
+	return Listed{
+		Input: jobs.Dollars(k.input), CachedInput: jobs.Dollars(k.cached), CacheWrite: jobs.Dollars(k.write), Output: jobs.Dollars(k.output),
+		BatchInput: jobs.Dollars(k.input / 2), BatchOutput: jobs.Dollars(k.output / 2),
+		Context: k.context, MaxOutput: k.maxOutput, AsOf: asOf,
+	}
 }
 
 // Lookup is the built-in price of the model that a provider calls upstream;
@@ -47,9 +91,10 @@ var table = []known{
 // model is another.
 func Lookup(upstream string) (jobs.Price, bool) {
 	k, ok := find(upstream)
-	return jobs.Price{
-		Input: jobs.Dollars(k.input), CachedInput: jobs.Dollars(k.cached), Output: jobs.Dollars(k.output), AsOf: asOf,
-	}, ok
+	if !ok {
+		return jobs.Price{}, false
+	}
+	return k.listed().Price(), true
 }
 
 // Limits is the model's context and the most tokens of an answer (0 for one

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/tiktoken-go/tokenizer"
 
@@ -24,17 +25,27 @@ import (
 // What lives at the provider, such as an image named by its address, counts
 // as the most its kind can take.
 func (c *Client) Tokens(req *jobs.Request) int64 {
+	_, most := c.Bounds(req)
+	return most
+}
+
+// Bounds are how many tokens the request's input probably has, and at the
+// most, see Tokens. Of a text far longer than the model's context the
+// beginning is counted, and the rest taken by its length.
+func (c *Client) Bounds(req *jobs.Request) (likely, most int64) {
 	texts, overhead := parts(req)
 	overhead += c.images(req)
 	if c.words == nil {
-		return byLength(texts) + overhead
+		n := byLength(texts) + overhead
+		return n, n
 	}
-	likely, most := c.words.bounds(texts)
 	room := int64(c.model.Context - c.limit(req, 0))
-	if likely+overhead <= room {
-		return min(most+overhead, room)
+	likely, most = c.words.bounds(texts, max(room, countedAtLeast))
+	likely, most = likely+overhead, most+overhead
+	if likely <= room {
+		most = min(most, room)
 	}
-	return most + overhead
+	return likely, most
 }
 
 // parts are a request's texts and the most tokens the protocol puts around
@@ -70,13 +81,13 @@ func parts(req *jobs.Request) (texts []string, overhead int64) {
 	return texts, overhead
 }
 
-// images is the most that the images of a ready body count: their tokens have
+// images is the most that the images of a request count: their tokens have
 // nothing to do with their length.
 func (c *Client) images(req *jobs.Request) int64 {
-	if req.Body == nil {
-		return 0
-	}
 	var n int64
+	for i := range req.Messages {
+		n += int64(len(req.Messages[i].Images))
+	}
 	for _, name := range []string{`"image_url"`, `"input_image"`} { // names and types may both say so
 		n += int64(bytes.Count(req.Body, []byte(name)))
 	}
@@ -136,15 +147,20 @@ func newCounter(upstream string) *counter {
 	return c
 }
 
+// countedAtLeast is how many tokens are counted one by one even if fewer fit a
+// model, so that what is reported of a long document is true.
+const countedAtLeast = 256 << 10
+
 // bounds are the number of tokens of the texts if the tokenizer is the
-// model's, and the most there can be if it is not.
-func (c *counter) bounds(texts []string) (likely, most int64) {
+// model's, and the most there can be if it is not. Beyond enough they are
+// estimates.
+func (c *counter) bounds(texts []string, enough int64) (likely, most int64) {
 	codec, err := c.load()
 	if err != nil { // cannot happen: the vocabularies are compiled in
 		return length(texts), length(texts)
 	}
 	for _, t := range texts {
-		likely += c.count(codec, t)
+		likely += c.countTo(codec, t, enough)
 	}
 	if c.exact {
 		return likely, likely + likely/32
@@ -161,6 +177,53 @@ func wide(texts []string) int64 {
 		}
 	}
 	return n
+}
+
+// block is how much text is counted at once.
+const block = 256 << 10
+
+// countTo counts a text block by block until there are enough tokens.
+func (c *counter) countTo(codec tokenizer.Codec, text string, enough int64) int64 {
+	var n int64
+	for rest := text; rest != ""; {
+		if n > enough {
+			done := len(text) - len(rest)
+			return n + int64(float64(n)*float64(len(rest))/float64(done)) + 1
+		}
+		size, clean := cut(rest)
+		if n += c.count(codec, rest[:size]); !clean {
+			n += seam
+		}
+		rest = rest[size:]
+	}
+	return n
+}
+
+// seam is the most tokens that a cut in the middle of a word may have hidden:
+// a few at its end may have been part of longer ones at its beginning.
+const seam = 4
+
+// cut is how much of a text is its next block. A clean cut is one that no
+// token crosses, see count.
+func cut(text string) (size int, clean bool) {
+	if len(text) <= block {
+		return len(text), true
+	}
+	for i := block; i > block/2; i-- {
+		if apart(text, i) {
+			return i, true
+		}
+	}
+	size = block
+	for size > block-utf8.UTFMax && !utf8.RuneStart(text[size]) {
+		size--
+	}
+	return size, false
+}
+
+// apart reports whether a space stands alone at i.
+func apart(text string, i int) bool {
+	return text[i] == ' ' && text[i-1] > ' ' && text[i-1] < 0x7f && text[i+1] > ' '
 }
 
 // count splits the text before every space that follows and precedes another
@@ -210,7 +273,7 @@ func (c *counter) learn(codec tokenizer.Codec, words []string) int64 {
 // nextWord cuts a text before its first space that stands alone.
 func nextWord(text string) (word, rest string) {
 	for i := 1; i < len(text)-1; i++ {
-		if text[i] == ' ' && text[i-1] > ' ' && text[i-1] < 0x7f && text[i+1] > ' ' {
+		if apart(text, i) {
 			return text[:i], text[i:]
 		}
 	}

@@ -106,6 +106,28 @@ func TestTokensAreNeverUnderestimated(t *testing.T) {
 	}
 }
 
+// A text of one endless word took minutes to count, and one of half a
+// gigabyte would have taken hours.
+func TestLongTextsAreCountedInTime(t *testing.T) {
+	t.Parallel()
+	codec, err := o200k()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, unit := range map[string]string{"one word": "a", "base64": samples()["base64"], "prose": samples()["prose"], "chinese": samples()["chinese"]} {
+		text := strings.Repeat(unit, 1<<20/len(unit))
+		c := newCounter("gpt-4.1")
+		truth := c.count(codec, text)
+		if got := c.countTo(codec, text, 1<<40); got < truth || got > truth+4*seam {
+			t.Errorf("%s: %d tokens by blocks, %d as a whole", name, got, truth)
+		}
+		long := strings.Repeat(unit, 32<<20/len(unit))
+		if got := c.countTo(codec, long, truth/4); got < 31*truth || got > 33*truth {
+			t.Errorf("%s: %d tokens estimated for about %d", name, got, 32*truth)
+		}
+	}
+}
+
 func TestProseIsNotReservedManyTimesOver(t *testing.T) {
 	text := samples()["prose"]
 	truth := whole(t, tokenizer.O200kBase, text)
@@ -130,6 +152,11 @@ func TestImagesAndToolsCount(t *testing.T) {
 	req := prompt("x")
 	c := mustNew(t, m, says(200, nil, ""))
 	without := c.Tokens(req)
+	req.Messages[0].Images = []jobs.Image{{Type: "image/png"}}
+	if with := c.Tokens(req); with < without+1445 {
+		t.Errorf("an image in a message counts %d", with-without)
+	}
+	req.Messages[0].Images = nil
 	req.Tools = []jobs.Tool{{Name: "t", Schema: []byte(`{}`)}}
 	if with := c.Tokens(req); with < without+530 {
 		t.Errorf("a tool counts %d", with-without)

@@ -1,8 +1,10 @@
 package llm
 
 import (
+	"encoding/base64"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/tidwall/gjson"
 
@@ -19,7 +21,7 @@ var harmless = []string{
 // fromChat translates a ready chat completion into a request of messages. What
 // has no equivalent is refused rather than dropped, and as Refused, so that
 // the chain goes on to a model that can take it.
-func fromChat(model string, req *jobs.Request) (*jobs.Request, sampling, *jobs.Failure) {
+func fromChat(model *jobs.Model, req *jobs.Request) (*jobs.Request, sampling, *jobs.Failure) {
 	var s sampling
 	if req.Endpoint != chatEndpoint {
 		return nil, s, untranslatable(model, req.Endpoint)
@@ -36,16 +38,23 @@ func fromChat(model string, req *jobs.Request) (*jobs.Request, sampling, *jobs.F
 		if value.Type == gjson.Null || slices.Contains(harmless, key.Str) {
 			return true
 		}
+		if key.Str == "response_format" && model.Structured && value.Get("type").Str == "json_schema" {
+			out.Schema = []byte(value.Get("json_schema.schema").Raw)
+			return true
+		}
 		if !translate(out, &s, key.Str, value) {
 			fail = untranslatable(model, strconv.Quote(key.Str))
 		}
 		return fail == nil
 	})
+	if fail == nil && !model.Vision && hasImages(out) {
+		fail = blind(model)
+	}
 	return out, s, fail
 }
 
-func untranslatable(model, what string) *jobs.Failure {
-	return jobs.Failf(jobs.Refused, "%s speaks the anthropic protocol, which has no equivalent of the request's %s", model, what)
+func untranslatable(model *jobs.Model, what string) *jobs.Failure {
+	return jobs.Failf(jobs.Refused, "%s speaks the %s protocol, which has no equivalent of the request's %s", model.Name, model.Provider, what)
 }
 
 // translate takes one member over and reports whether it could.
@@ -87,11 +96,8 @@ func translateMessages(out *jobs.Request, list gjson.Result) bool {
 	ok := list.IsArray()
 	list.ForEach(func(_, m gjson.Result) bool {
 		content := m.Get("content")
-		if content.IsArray() {
-			for _, part := range content.Array() {
-				ok = ok && part.Get("type").Str == "text"
-			}
-		}
+		images, fine := pictures(content)
+		ok = ok && fine
 		switch role := m.Get("role").Str; role {
 		case "system", "developer":
 			if out.System != "" {
@@ -101,7 +107,7 @@ func translateMessages(out *jobs.Request, list gjson.Result) bool {
 		case jobs.User, jobs.Assistant, jobs.ToolRole:
 			out.Messages = append(out.Messages, jobs.Message{
 				Role: role, Text: text(content),
-				Calls: chatCalls(m.Get("tool_calls")), Reply: m.Get("tool_call_id").String(),
+				Calls: chatCalls(m.Get("tool_calls")), Reply: m.Get("tool_call_id").String(), Images: images,
 			})
 		default:
 			ok = false
@@ -109,6 +115,30 @@ func translateMessages(out *jobs.Request, list gjson.Result) bool {
 		return ok
 	})
 	return ok
+}
+
+// pictures are the images of a message that carries them in itself; not fine
+// are addresses, which somebody would have to fetch, and other kinds of parts.
+func pictures(content gjson.Result) (images []jobs.Image, fine bool) {
+	if !content.IsArray() {
+		return nil, true
+	}
+	fine = true
+	content.ForEach(func(_, part gjson.Result) bool {
+		switch part.Get("type").Str {
+		case "text":
+		case "image_url":
+			head, data, found := strings.Cut(part.Get("image_url.url").String(), ";base64,")
+			kind, isData := strings.CutPrefix(head, "data:")
+			raw, err := base64.StdEncoding.DecodeString(data)
+			fine = found && isData && err == nil
+			images = append(images, jobs.Image{Type: kind, Data: raw})
+		default:
+			fine = false
+		}
+		return fine
+	})
+	return images, fine
 }
 
 func translateTools(out *jobs.Request, list gjson.Result) bool {
@@ -126,9 +156,9 @@ func translateTools(out *jobs.Request, list gjson.Result) bool {
 }
 
 // toChat writes the answer as the chat completion that was asked for.
-func toChat(root gjson.Result, a *jobs.Answer) []byte {
+func toChat(id string, a *jobs.Answer) []byte {
 	b := make([]byte, 0, 512+len(a.Text))
-	b = gjson.AppendJSONString(append(b, `{"id":`...), root.Get("id").String())
+	b = gjson.AppendJSONString(append(b, `{"id":`...), id)
 	b = gjson.AppendJSONString(append(b, `,"object":"chat.completion","model":`...), a.Model)
 	b = append(b, `,"choices":[{"index":0,"message":`...)
 	b = appendChatMessage(b, &jobs.Message{Role: jobs.Assistant, Text: a.Text, Calls: a.Calls})

@@ -13,48 +13,123 @@ import (
 func tokens(text string) int64 { return int64(len(text)+3) / 4 }
 
 // reply answers the question, as far as the fault lets it.
-func (q *question) reply(f Fault) reply {
+func (q *question) reply(f Fault, cfg *Config) reply {
 	r := reply{input: q.input, silent: f == NoUsage}
+	r.cached = int64(cfg.Cached * float64(q.input))
 	if q.wordless {
 		return r
 	}
-	r.text = q.summary()
+	r.calls = q.calls(f)
 	switch {
 	case f == Refuse:
-		r.text, r.finish = "I cannot help with that.", refusedIt
-	case f == Length:
-		r.text, r.finish = cut(r.text, 16), cutShort
-	case f == CallTool && q.tool != "":
+		r.text, r.finish, r.calls = "I cannot help with that.", refusedIt, nil
+	case len(r.calls) == 0 && cfg.Reply != nil && !f.inWords():
+		if said := cfg.Reply(q.asked()); said != nil {
+			r.text, r.calls = said.Text, said.Calls
+			break
+		}
+		fallthrough
+	case len(r.calls) == 0:
+		r.text = q.words(f)
+	}
+	if len(r.calls) > 0 {
 		r.text, r.finish = "", callsTool
-		r.output = 8
-		return r
 	}
-	if q.limit > 0 && tokens(r.text) > q.limit {
-		r.text, r.finish = cut(r.text, int(4*q.limit)), cutShort
+	if f == Length && r.finish == stopped {
+		r.text, r.finish = cut(r.text, 16), cutShort
 	}
-	r.output = tokens(r.text)
+	r.reasoning = int64(cfg.Reasoning)
+	q.measure(&r)
 	return r
 }
 
-// summary is plausible: what the document is called and how it begins, in the
-// format that was asked for.
-func (q *question) summary() string {
+// measure counts the answer's tokens and cuts it at its limit.
+func (q *question) measure(r *reply) {
+	for _, c := range r.calls {
+		r.output += 8 + tokens(c.Arguments)
+	}
+	if q.limit > 0 {
+		r.reasoning = min(r.reasoning, q.limit)
+		if left := q.limit - r.reasoning; tokens(r.text) > left {
+			r.text, r.finish = cut(r.text, int(4*left)), cutShort
+		}
+	}
+	r.output += tokens(r.text) + r.reasoning
+}
+
+// calls are the tools that the answer wants called.
+func (q *question) calls(f Fault) []Call {
+	switch {
+	case q.turns < len(q.script):
+		return q.script[q.turns]
+	case len(q.tools) > 0 && (f == Loop || f == CallTool && len(q.results) == 0):
+		return []Call{q.use(q.tools[0])}
+	}
+	for _, t := range q.tools {
+		if t.name == q.forced {
+			return []Call{q.use(t)}
+		}
+	}
+	return nil
+}
+
+// use calls a tool with arguments that match its schema.
+func (q *question) use(t tool) Call {
+	text, quote := q.summary()
+	w := writer{t.schema, text, quote}
+	return Call{t.name, string(w.fill(nil, t.schema, "", 0))}
+}
+
+// words is the answer as a text: a summary, or JSON where that was asked for.
+func (q *question) words(f Fault) string {
+	text, quote := q.summary()
+	if f == Misquote {
+		quote = "Nothing of the kind was ever said."
+	}
+	schema := q.schema
+	if !schema.Exists() {
+		schema = written(q.system)
+	}
+	if !schema.Exists() {
+		schema = written(q.document)
+	}
+	answer := text
+	switch {
+	case f == Prose:
+		return text
+	case schema.Exists():
+		w := writer{schema, text, quote}
+		if f == Invalid {
+			answer = string(w.spoil(nil, schema))
+		} else {
+			answer = string(w.fill(nil, schema, "", 0))
+		}
+	case f == Invalid:
+		answer = "[]"
+	case q.json:
+		answer = string(append(gjson.AppendJSONString([]byte(`{"summary":`), text), '}'))
+	}
+	switch f {
+	case Fenced:
+		return "Here is what you asked for:\n\n```json\n" + answer + "\n```\n\nLet me know if you need anything else."
+	case Broken:
+		return strings.TrimRight(answer, "}]\"")
+	}
+	return answer
+}
+
+// summary is plausible: what the document is called and how it begins. quote
+// is the beginning alone, as it stands in the document.
+func (q *question) summary() (text, quote string) {
 	title, first, words := outline(q.document)
-	text := first
+	text = first
 	if title != "" && title != first {
 		text = strings.TrimRight(title, ".:") + ": " + first
 	}
 	if text == "" {
 		text = "There is nothing to summarise."
 	}
-	text += " (" + strconv.Itoa(words) + " words)"
-	switch q.format.Get("type").Str {
-	case "json_object":
-		return string(append(gjson.AppendJSONString([]byte(`{"summary":`), text), '}'))
-	case "json_schema":
-		return string(fill(nil, q.format.Get("json_schema.schema"), text, 0))
-	}
-	return text
+	return text + " (" + strconv.Itoa(words) + " words)", first
 }
 
 // outline finds a document's title, its first sentence and its length. The
@@ -117,46 +192,4 @@ func cut(text string, n int) string {
 		short = short[:space]
 	}
 	return short
-}
-
-// fill writes a value that satisfies a simple JSON Schema.
-func fill(b []byte, schema gjson.Result, text string, depth int) []byte {
-	if choice := schema.Get("enum.0"); choice.Exists() {
-		return append(b, choice.Raw...)
-	}
-	kind := schema.Get("type")
-	if kind.IsArray() {
-		kind = kind.Get("0")
-	}
-	switch kind.Str {
-	case "integer", "number":
-		return strconv.AppendInt(b, schema.Get("minimum").Int(), 10)
-	case "boolean":
-		return append(b, "true"...)
-	case "null":
-		return append(b, "null"...)
-	case "array":
-		b = append(b, '[')
-		if schema.Get("minItems").Int() > 0 && depth < 8 {
-			b = fill(b, schema.Get("items"), text, depth+1)
-		}
-		return append(b, ']')
-	case "string":
-		return gjson.AppendJSONString(b, text)
-	}
-	b = append(b, '{')
-	comma := false
-	schema.Get("properties").ForEach(func(name, property gjson.Result) bool {
-		if depth >= 8 {
-			return false
-		}
-		if comma {
-			b = append(b, ',')
-		}
-		comma = true
-		b = append(append(b, name.Raw...), ':')
-		b = fill(b, property, text, depth+1)
-		return true
-	})
-	return append(b, '}')
 }

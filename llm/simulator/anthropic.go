@@ -9,25 +9,36 @@ import (
 )
 
 // messages is Anthropic's /v1/messages.
-type messages struct{}
+type messages struct{ headers }
 
 func (messages) key(h http.Header) string { return h.Get("X-Api-Key") }
 
-func (messages) read(body gjson.Result) question {
+func (messages) read(_ *http.Request, body gjson.Result) question {
 	q := question{model: body.Get("model").String(), limit: body.Get("max_tokens").Int()}
-	q.input = tokens(body.Get("system").String())
-	q.hear(body.Get("messages"))
-	if tools := body.Get("tools"); tools.Exists() {
-		q.input += tokens(tools.Raw)
-		q.tool = tools.Get("0.name").String()
+	q.system = plain(body.Get("system"))
+	q.input = tokens(q.system)
+	body.Get("messages").ForEach(func(_, m gjson.Result) bool {
+		q.hear(m.Get("role").String(), m.Get("content"))
+		return true
+	})
+	body.Get("tools").ForEach(func(_, t gjson.Result) bool {
+		q.offer(t.Raw, t.Get("name").String(), t.Get("input_schema"))
+		return true
+	})
+	switch choice := body.Get("tool_choice"); choice.Get("type").Str {
+	case "any", "tool":
+		q.force(choice.Get("name").String())
 	}
-	if q.told {
-		q.tool = ""
+	for _, at := range []string{"output_config.format", "output_format"} {
+		if format := body.Get(at); format.Exists() {
+			q.want(format.Get("type").Str, format.Get("schema"))
+		}
 	}
 	return q
 }
 
-func (messages) problem(b []byte, status int, _, message string) []byte {
+func (messages) problem(b []byte, p *problem) []byte {
+	status, message := p.status, p.message
 	kind := "invalid_request_error"
 	switch {
 	case status == http.StatusUnauthorized:
@@ -67,8 +78,11 @@ func (messages) answer(b []byte, id string, q *question, r *reply) []byte {
 	b = gjson.AppendJSONString(b, q.model)
 	b = append(b, `,"content":[`...)
 	if r.finish == callsTool {
-		b = append(b, `{"type":"tool_use","id":"toolu_`+id+`","name":`...)
-		b = append(gjson.AppendJSONString(b, q.tool), `,"input":{}}`...)
+		for i, c := range r.calls {
+			b = append(separate(b, i), `{"type":"tool_use","id":"toolu_`+numbered(id, i)+`","name":`...)
+			b = append(append(gjson.AppendJSONString(b, c.Name), `,"input":`...), c.object()...)
+			b = append(b, '}')
+		}
 	} else {
 		b = gjson.AppendJSONString(append(b, `{"type":"text","text":`...), r.text)
 		b = append(b, '}')
@@ -77,9 +91,11 @@ func (messages) answer(b []byte, id string, q *question, r *reply) []byte {
 	b = append(b, [...]string{"end_turn", "max_tokens", "refusal", "tool_use"}[r.finish]...)
 	b = append(b, `","stop_sequence":null`...)
 	if !r.silent {
-		b = strconv.AppendInt(append(b, `,"usage":{"input_tokens":`...), r.input, 10)
+		b = strconv.AppendInt(append(b, `,"usage":{"input_tokens":`...), r.input-r.cached, 10)
+		b = strconv.AppendInt(append(b, `,"cache_creation_input_tokens":0,"cache_read_input_tokens":`...), r.cached, 10)
 		b = strconv.AppendInt(append(b, `,"output_tokens":`...), r.output, 10)
-		b = append(b, '}')
+		b = strconv.AppendInt(append(b, `,"output_tokens_details":{"thinking_tokens":`...), r.reasoning, 10)
+		b = append(b, `}}`...)
 	}
 	return append(b, '}')
 }

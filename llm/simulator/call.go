@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -12,40 +13,50 @@ import (
 
 // dialect is what the endpoints differ in.
 type dialect interface {
-	// read finds what was asked in a request's body.
-	read(body gjson.Result) question
+	// read finds what was asked in a request's path and body.
+	read(r *http.Request, body gjson.Result) question
 
 	// answer writes the body of a response.
 	answer(b []byte, id string, q *question, r *reply) []byte
 
 	// problem writes the body of an error.
-	problem(b []byte, status int, code, message string) []byte
+	problem(b []byte, p *problem) []byte
 
 	// quota says in headers what is left.
 	quota(h http.Header, left *quota, now time.Time)
+
+	// later says in headers when to come back.
+	later(h http.Header, wait time.Duration)
 
 	// key is the API key that came with a request.
 	key(h http.Header) string
 }
 
-// question is a request, as much as the simulator understands of it.
-type question struct {
-	model    string
-	document string // what the last user message says
-	tool     string // the name of the first tool, "" if none may be called
-	told     bool   // a tool has been called and has answered
-	wordless bool   // the answer is vectors
-	format   gjson.Result
-	input    int64 // tokens
-	limit    int64 // most tokens of the answer, 0 for no limit
-}
-
 // reply is an answer.
 type reply struct {
-	text          string
-	finish        finish
-	input, output int64
-	silent        bool // about its usage
+	text   string
+	calls  []Call
+	finish finish
+	silent bool // about its usage
+
+	input, output     int64
+	cached, reasoning int64 // the parts of them
+}
+
+// problem is what is wrong with a request or with the server.
+type problem struct {
+	status  int
+	code    string // as OpenAI calls it, "" for none
+	message string
+	wait    time.Duration // until it may come again
+}
+
+// headers say when to come back, in OpenAI's way and Anthropic's.
+type headers struct{}
+
+func (headers) later(h http.Header, wait time.Duration) {
+	h.Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
+	h.Set("Retry-After-Ms", strconv.FormatInt((wait+time.Millisecond-1).Milliseconds(), 10))
 }
 
 // finish is why an answer ends.
@@ -88,7 +99,7 @@ func (s *Server) enter() bool {
 
 // call runs one call from its body to its place in the ledger.
 func (s *Server) call(w http.ResponseWriter, r *http.Request, d dialect, body []byte) {
-	x := &exchange{s: s, w: w, r: r, d: d, entry: Entry{At: time.Now()}}
+	x := &exchange{s: s, w: w, r: r, d: d, entry: Entry{At: time.Now(), Path: r.URL.Path}}
 	if s.cfg.Key != "" && d.key(r.Header) != s.cfg.Key {
 		x.fail(http.StatusUnauthorized, "Incorrect API key provided.")
 		return
@@ -97,14 +108,14 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, d dialect, body []
 		x.fail(http.StatusBadRequest, "We could not parse the JSON body of your request.")
 		return
 	}
-	x.q = d.read(gjson.ParseBytes(body))
+	x.q = d.read(r, gjson.ParseBytes(body))
 	if x.q.model == "" {
 		x.fail(http.StatusBadRequest, "you must provide a model parameter")
 		return
 	}
 	prompt := Prompt(body)
 	x.entry.Model, x.entry.Input, x.entry.Prompt = x.q.model, x.q.input, prompt
-	x.meet(s.faults.fate(x.q.model, prompt, body, x.entry.At))
+	x.meet(s.faults.fate(&x.q, prompt, body, x.entry.At))
 }
 
 // Prompt is how the ledger names a request body: by a hash, so that it holds

@@ -24,10 +24,10 @@ func (x *exchange) meet(f fate) {
 		}
 		return
 	}
-	answer := x.q.reply(f.fault)
+	answer := x.q.reply(f.fault, &x.s.cfg)
 	if most := x.s.cfg.Context; most > 0 && x.q.input+max(x.q.limit, 1) > int64(most) {
-		x.reject(http.StatusBadRequest, "context_length_exceeded", "This model's maximum context length is "+
-			strconv.Itoa(most)+" tokens. However, your request needs "+strconv.FormatInt(x.q.input+x.q.limit, 10)+" tokens.")
+		x.reject(&problem{status: http.StatusBadRequest, code: "context_length_exceeded", message: "This model's maximum context length is " +
+			strconv.Itoa(most) + " tokens. However, your request needs " + strconv.FormatInt(x.q.input+x.q.limit, 10) + " tokens."})
 		return
 	}
 	left, wait := x.s.limits.take(x.q.model, answer.input+answer.output, x.entry.At)
@@ -35,7 +35,7 @@ func (x *exchange) meet(f fate) {
 		x.d.quota(x.w.Header(), left, x.entry.At)
 	}
 	if wait > 0 {
-		x.tooMany(wait)
+		x.tooMany(left, wait)
 		return
 	}
 	x.entry.Output, x.entry.Status, x.entry.Billed, x.entry.Fault = answer.output, http.StatusOK, true, f.fault
@@ -73,21 +73,26 @@ func (x *exchange) deliver(f fate, answer *reply) {
 	}
 }
 
-// tooMany is the 429 of a quota that is used up.
-func (x *exchange) tooMany(wait time.Duration) {
-	x.w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
-	x.w.Header().Set("Retry-After-Ms", strconv.FormatInt((wait+time.Millisecond-1).Milliseconds(), 10))
-	x.reject(http.StatusTooManyRequests, "rate_limit_exceeded",
-		"Rate limit reached for "+x.q.model+". Please try again in "+wait.Round(time.Millisecond).String()+".")
+// tooMany is the 429 of a quota that is used up, nil if it is silent.
+func (x *exchange) tooMany(left *quota, wait time.Duration) {
+	short := ""
+	if left != nil {
+		short = left.short
+	}
+	x.d.later(x.w.Header(), wait)
+	x.reject(&problem{http.StatusTooManyRequests, "rate_limit_exceeded",
+		"Rate limit reached for " + x.q.model + short + ". Please try again in " + wait.Round(time.Millisecond).String() + ".", wait})
 }
 
-func (x *exchange) fail(status int, message string) { x.reject(status, "", message) }
+func (x *exchange) fail(status int, message string) {
+	x.reject(&problem{status: status, message: message})
+}
 
 // reject answers with an error, which is never charged for.
-func (x *exchange) reject(status int, code, message string) {
-	x.entry.Status = status
+func (x *exchange) reject(p *problem) {
+	x.entry.Status = p.status
 	x.s.ledger.record(&x.entry)
-	x.send(status, x.d.problem(nil, status, code, message))
+	x.send(p.status, x.d.problem(nil, p))
 }
 
 func (x *exchange) send(status int, body []byte) bool {

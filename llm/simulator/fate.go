@@ -70,8 +70,9 @@ func (s *Server) SetFaults(odds Odds, outages []Outage) error {
 }
 
 // fate prefers what the document asks for, then the schedule, then chance.
-func (f *faults) fate(model, prompt string, body []byte, now time.Time) fate {
-	marked, times, isMarked := marker(body)
+func (f *faults) fate(q *question, prompt string, body []byte, now time.Time) fate {
+	model := q.model
+	marked, times, isMarked := marker(body, model)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !isMarked && len(f.odds) == 0 && len(f.outages) == 0 && f.spread == 0 {
@@ -83,7 +84,7 @@ func (f *faults) fate(model, prompt string, body []byte, now time.Time) fate {
 	if f.spread > 0 {
 		latency = time.Duration(float64(latency) * math.Exp(f.spread*r.NormFloat64()))
 	}
-	if isMarked && (times == 0 || nth <= times) {
+	if isMarked && (times == 0 || nth+uint32(q.turns) <= times) {
 		return fate{marked, latency}
 	}
 	for i := range f.outages {
@@ -123,21 +124,28 @@ func (f *faults) random(model, prompt string, nth uint32) *rand.Rand {
 	return rand.New(rand.NewPCG(f.seed, h.Sum64()+uint64(nth)))
 }
 
-// marker finds a fault that a document asks for: [[simulate:500]], or
-// [[simulate:500*2]] for the first two times only (0 is always).
-func marker(body []byte) (fault Fault, times uint32, ok bool) {
-	_, rest, found := bytes.Cut(body, []byte("[[simulate:"))
-	if !found || len(rest) == 0 {
-		return "", 0, false
+// marker finds the first fault that a document asks of the model:
+// [[simulate:500]], [[simulate:500*2]] for the first two times only (0 is
+// always), [[simulate:500@small]] of the model small only.
+func marker(body []byte, model string) (fault Fault, times uint32, ok bool) {
+	for {
+		_, rest, found := bytes.Cut(body, []byte("[[simulate:"))
+		if !found || len(rest) == 0 {
+			return "", 0, false
+		}
+		body = rest
+		text, _, found := strings.Cut(string(rest[:min(len(rest), 100)]), "]]")
+		if !found {
+			continue
+		}
+		text, whose, some := strings.Cut(text, "@")
+		name, count, _ := strings.Cut(text, "*")
+		if fault = Fault(name); fault.validate() != nil || some && whose != model {
+			continue
+		}
+		if n, err := strconv.ParseUint(count, 10, 32); err == nil {
+			times = uint32(n)
+		}
+		return fault, times, true
 	}
-	text, _, found := strings.Cut(string(rest[:min(len(rest), 40)]), "]]")
-	if !found {
-		return "", 0, false
-	}
-	name, count, _ := strings.Cut(text, "*")
-	if n, err := strconv.ParseUint(count, 10, 32); err == nil {
-		times = uint32(n)
-	}
-	fault = Fault(name)
-	return fault, times, fault.validate() == nil
 }

@@ -8,8 +8,9 @@ import (
 
 // Entry is one call in the ledger.
 type Entry struct {
-	Seq    uint64    `json:"seq"` // 1 for the first call
-	ID     string    `json:"id"`  // as in the response
+	Seq    uint64    `json:"seq"`  // 1 for the first call
+	ID     string    `json:"id"`   // as in the response
+	Path   string    `json:"path"` // the endpoint's
 	Model  string    `json:"model"`
 	At     time.Time `json:"at"`
 	Prompt string    `json:"prompt"` // see Prompt

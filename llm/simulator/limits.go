@@ -1,16 +1,16 @@
 package simulator
 
 import (
+	"cmp"
 	"sync"
 	"time"
 )
 
 // limits holds each model's quota.
 type limits struct {
+	mu     sync.Mutex
 	script map[string]Limit
-
-	mu    sync.Mutex
-	model map[string]*allowance
+	model  map[string]*allowance
 }
 
 // allowance is what is left of a model's quota: two token buckets.
@@ -21,6 +21,7 @@ type allowance struct {
 // quota is what the headers of a response say.
 type quota struct {
 	requests, tokens gauge
+	short            string // what is used up, in a provider's words
 }
 
 // gauge is the state of one bucket; a limit of 0 means there is none.
@@ -36,31 +37,72 @@ func newLimits(script map[string]Limit) *limits {
 // take takes one request and that many tokens, or nothing and says how long to
 // wait. The quota is nil for a model without one.
 func (l *limits) take(model string, tokens int64, now time.Time) (*quota, time.Duration) {
-	limit, ok := l.script[model]
-	if !ok {
-		limit = l.script["*"]
-	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	limit := l.of(model)
 	if limit.RequestsPerMinute == 0 && limit.TokensPerMinute == 0 {
 		return nil, 0
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	count := float64(tokens) * cmp.Or(limit.Counts, 1)
 	a := l.model[model]
 	if a == nil {
-		a = &allowance{
-			requests: newBucket(limit.RequestsPerMinute, limit.Burst, now),
-			tokens:   newBucket(limit.TokensPerMinute, limit.Burst, now),
-		}
+		a = newAllowance(limit, now)
 		l.model[model] = a
 	}
 	a.requests.refill(now)
 	a.tokens.refill(now)
-	wait := max(a.requests.lacks(1), a.tokens.lacks(float64(tokens)))
+	wait := max(a.requests.lacks(1), a.tokens.lacks(count))
 	if wait == 0 {
 		a.requests.level--
-		a.tokens.level -= float64(tokens)
+		a.tokens.level -= count
 	}
-	return &quota{a.requests.gauge(), a.tokens.gauge()}, wait
+	if limit.Silent {
+		return nil, wait
+	}
+	q := &quota{requests: a.requests.gauge(), tokens: a.tokens.gauge()}
+	switch {
+	case wait > 0 && a.requests.lacks(1) == wait:
+		q.short = " on requests per min (RPM)"
+	case wait > 0:
+		q.short = " on tokens per min (TPM)"
+	}
+	return q, wait
+}
+
+// SetLimits replaces the quotas from now on. What a model had saved up is gone.
+func (s *Server) SetLimits(limits map[string]Limit) error {
+	if err := validateLimits(limits); err != nil {
+		return err
+	}
+	s.limits.set(limits)
+	return nil
+}
+
+func (l *limits) set(script map[string]Limit) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	l.script = script
+	for model := range l.model {
+		a := newAllowance(l.of(model), now)
+		a.requests.level, a.tokens.level = 0, 0
+		l.model[model] = a
+	}
+}
+
+func (l *limits) of(model string) Limit {
+	limit, ok := l.script[model]
+	if !ok {
+		limit = l.script["*"]
+	}
+	return limit
+}
+
+func newAllowance(limit Limit, now time.Time) *allowance {
+	return &allowance{
+		requests: newBucket(limit.RequestsPerMinute, limit.Burst, now),
+		tokens:   newBucket(limit.TokensPerMinute, limit.Burst, now),
+	}
 }
 
 // bucket refills steadily up to its size.

@@ -9,11 +9,12 @@ import (
 )
 
 // openAI is what OpenAI's endpoints have in common.
-type openAI struct{}
+type openAI struct{ headers }
 
 func (openAI) key(h http.Header) string { return bearer(h) }
 
-func (openAI) problem(b []byte, status int, code, message string) []byte {
+func (openAI) problem(b []byte, p *problem) []byte {
+	status, code, message := p.status, p.code, p.message
 	kind := "invalid_request_error"
 	switch {
 	case status == http.StatusUnauthorized:
@@ -48,46 +49,54 @@ func (openAI) quota(h http.Header, left *quota, _ time.Time) {
 // chat is /v1/chat/completions.
 type chat struct{ openAI }
 
-func (chat) read(body gjson.Result) question {
+func (chat) read(_ *http.Request, body gjson.Result) question {
 	var q question
 	body.ForEach(func(key, value gjson.Result) bool {
 		switch key.Str {
 		case "model":
 			q.model = value.String()
 		case "messages":
-			q.hear(value)
+			value.ForEach(func(_, m gjson.Result) bool {
+				q.hearChat(m)
+				return true
+			})
 		case "tools":
-			q.input += tokens(value.Raw)
-			q.tool = value.Get("0.function.name").String()
+			value.ForEach(func(_, t gjson.Result) bool {
+				q.offer(t.Raw, t.Get("function.name").String(), t.Get("function.parameters"))
+				return true
+			})
 		case "max_tokens", "max_completion_tokens":
 			q.limit = max(q.limit, value.Int())
 		case "response_format":
-			q.format = value
+			q.want(value.Get("type").Str, value.Get("json_schema.schema"))
 		}
 		return true
 	})
-	if q.told {
-		q.tool = ""
+	if choice := body.Get("tool_choice"); choice.Str == "required" || choice.IsObject() {
+		q.force(choice.Get("function.name").String())
 	}
 	return q
 }
 
-// hear counts the messages and remembers the last of the user's.
-func (q *question) hear(messages gjson.Result) {
-	messages.ForEach(func(_, m gjson.Result) bool {
-		content := m.Get("content")
-		said := content.String()
-		if content.IsArray() {
-			said = content.Get(`#(type=="text").text`).String()
-			q.told = q.told || content.Get(`#(type=="tool_result")`).Exists()
-		}
-		q.told = q.told || m.Get("role").Str == "tool"
-		q.input += 3 + tokens(said)
-		if m.Get("role").Str == "user" && said != "" {
-			q.document = said
-		}
-		return true
-	})
+func (q *question) hearChat(m gjson.Result) {
+	if calls := m.Get("tool_calls"); calls.Exists() {
+		q.input += tokens(calls.Raw)
+	}
+	role := m.Get("role").String()
+	if role == "tool" {
+		q.input += 3
+		q.learn(plain(m.Get("content")))
+		return
+	}
+	q.hear(role, m.Get("content"))
+}
+
+// want takes in what format the answer has to have, in OpenAI's words.
+func (q *question) want(format string, schema gjson.Result) {
+	q.json = format == "json_object" || format == "json_schema"
+	if format == "json_schema" {
+		q.schema = schema
+	}
 }
 
 func (chat) answer(b []byte, id string, q *question, r *reply) []byte {
@@ -101,9 +110,13 @@ func (chat) answer(b []byte, id string, q *question, r *reply) []byte {
 	case refusedIt:
 		b = gjson.AppendJSONString(append(b, `null,"refusal":`...), r.text)
 	case callsTool:
-		b = append(b, `null,"tool_calls":[{"id":"call_`+id+`","type":"function","function":{"name":`...)
-		b = gjson.AppendJSONString(b, q.tool)
-		b = append(b, `,"arguments":"{}"}}]`...)
+		b = append(b, `null,"tool_calls":[`...)
+		for i, c := range r.calls {
+			b = append(separate(b, i), `{"id":"call_`+numbered(id, i)+`","type":"function","function":{"name":`...)
+			b = gjson.AppendJSONString(append(gjson.AppendJSONString(b, c.Name), `,"arguments":`...), c.arguments())
+			b = append(b, `}}`...)
+		}
+		b = append(b, ']')
 	default:
 		b = gjson.AppendJSONString(b, r.text)
 	}
@@ -111,92 +124,39 @@ func (chat) answer(b []byte, id string, q *question, r *reply) []byte {
 	b = append(b, [...]string{"stop", "length", "stop", "tool_calls"}[r.finish]...)
 	b = append(b, `"}]`...)
 	if !r.silent {
-		b = strconv.AppendInt(append(b, `,"usage":{"prompt_tokens":`...), r.input, 10)
-		b = strconv.AppendInt(append(b, `,"completion_tokens":`...), r.output, 10)
-		b = strconv.AppendInt(append(b, `,"total_tokens":`...), r.input+r.output, 10)
+		b = r.usage(append(b, `,"usage":`...), "prompt_tokens", "completion_tokens")
+	}
+	return append(b, '}')
+}
+
+// usage writes what was used, under either endpoint's names.
+func (r *reply) usage(b []byte, input, output string) []byte {
+	b = strconv.AppendInt(append(b, `{"`+input+`":`...), r.input, 10)
+	b = strconv.AppendInt(append(b, `,"`+output+`":`...), r.output, 10)
+	b = strconv.AppendInt(append(b, `,"total_tokens":`...), r.input+r.output, 10)
+	if r.cached > 0 {
+		b = strconv.AppendInt(append(b, `,"`+input+`_details":{"cached_tokens":`...), r.cached, 10)
+		b = append(b, '}')
+	}
+	if r.reasoning > 0 {
+		b = strconv.AppendInt(append(b, `,"`+output+`_details":{"reasoning_tokens":`...), r.reasoning, 10)
 		b = append(b, '}')
 	}
 	return append(b, '}')
 }
 
-// responses is /v1/responses.
-type responses struct{ openAI }
-
-func (responses) read(body gjson.Result) question {
-	q := question{model: body.Get("model").String(), limit: body.Get("max_output_tokens").Int()}
-	if input := body.Get("input"); input.IsArray() {
-		q.hear(input)
-	} else {
-		q.document = input.String()
-		q.input = 3 + tokens(q.document)
-	}
-	q.input += tokens(body.Get("instructions").String())
-	return q
-}
-
-func (responses) answer(b []byte, id string, q *question, r *reply) []byte {
-	status := `"completed"`
-	if r.finish == cutShort {
-		status = `"incomplete","incomplete_details":{"reason":"max_output_tokens"}`
-	}
-	part := `{"type":"output_text","annotations":[],"text":`
-	if r.finish == refusedIt {
-		part = `{"type":"refusal","refusal":`
-	}
-	b = append(b, `{"id":"resp_`+id+`","object":"response","status":`+status+`,"model":`...)
-	b = gjson.AppendJSONString(b, q.model)
-	b = append(b, `,"output":[{"type":"message","role":"assistant","content":[`+part...)
-	b = gjson.AppendJSONString(b, r.text)
-	b = append(b, `}]}]`...)
-	if !r.silent {
-		b = strconv.AppendInt(append(b, `,"usage":{"input_tokens":`...), r.input, 10)
-		b = strconv.AppendInt(append(b, `,"output_tokens":`...), r.output, 10)
-		b = append(b, '}')
-	}
-	return append(b, '}')
-}
-
-// embeddings is /v1/embeddings.
-type embeddings struct{ openAI }
-
-func (embeddings) read(body gjson.Result) question {
-	q := question{model: body.Get("model").String(), document: body.Get("input").Raw, wordless: true}
-	for _, text := range body.Get("input").Array() {
-		q.input += tokens(text.String())
-	}
-	return q
-}
-
-func (embeddings) answer(b []byte, _ string, q *question, r *reply) []byte {
-	inputs := gjson.Parse(q.document).Array() // a single string reads as a list of one
-	b = append(b, `{"object":"list","data":[`...)
-	for i, input := range inputs {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = strconv.AppendInt(append(b, `{"object":"embedding","index":`...), int64(i), 10)
-		b = append(b, `,"embedding":[`...)
-		b = appendVector(b, input.String())
-		b = append(b, `]}`...)
-	}
-	b = gjson.AppendJSONString(append(b, `],"model":`...), q.model)
-	b = strconv.AppendInt(append(b, `,"usage":{"prompt_tokens":`...), r.input, 10)
-	b = strconv.AppendInt(append(b, `,"total_tokens":`...), r.input, 10)
-	return append(b, `}}`...)
-}
-
-// appendVector makes eight numbers of a text: how often each kind of letter
-// occurs, so that like texts have like vectors.
-func appendVector(b []byte, text string) []byte {
-	var sums [8]int
-	for i := range len(text) {
-		sums[text[i]%8]++
-	}
-	for i, n := range sums {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = strconv.AppendFloat(b, float64(n)/float64(max(1, len(text))), 'f', 6, 64)
+// separate writes the comma before the i-th element of a list.
+func separate(b []byte, i int) []byte {
+	if i > 0 {
+		b = append(b, ',')
 	}
 	return b
+}
+
+// numbered is the id of the i-th of several things in one answer.
+func numbered(id string, i int) string {
+	if i == 0 {
+		return id
+	}
+	return id + "-" + strconv.Itoa(i+1)
 }

@@ -50,6 +50,8 @@ func New(cfg Config) (*Server, error) {
 	s.mux.Handle("POST /v1/responses", s.endpoint(&responses{}))
 	s.mux.Handle("POST /v1/embeddings", s.endpoint(&embeddings{}))
 	s.mux.Handle("POST /v1/messages", s.endpoint(&messages{}))
+	s.mux.Handle("POST /v1/models/{call}", s.endpoint(&gemini{}))
+	s.mux.Handle("POST /v1beta/models/{call}", s.endpoint(&gemini{}))
 	s.mux.Handle("GET /simulator/stats", s.admin(s.getStats))
 	s.mux.Handle("GET /simulator/ledger", s.admin(s.getLedger))
 	s.mux.Handle("POST /simulator/faults", s.admin(s.postFaults))

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -85,7 +86,7 @@ func TestAnswersReadSensibly(t *testing.T) {
 		"Summarise:\n\nAnnual report\nThe year went well in spite of the weather. Costs fell.",
 	} {
 		q := question{document: document}
-		if got := q.summary(); !strings.HasPrefix(got, answer) {
+		if got, _ := q.summary(); !strings.HasPrefix(got, answer) {
 			t.Errorf("summary of %q = %q", document, got)
 		}
 	}
@@ -95,15 +96,16 @@ func TestAnswersTheFormatAskedFor(t *testing.T) {
 	schema := `{"type":"json_schema","json_schema":{"schema":{"type":"object","properties":{
 		"title":{"type":"string"},"stars":{"type":"integer","minimum":1},"tone":{"enum":["calm"]},
 		"tags":{"type":"array","minItems":1,"items":{"type":"boolean"}}}}}}`
-	q := question{document: "Words.", format: gjson.Parse(schema)}
+	q := question{document: "Words."}
+	q.want("json_schema", gjson.Parse(schema).Get("json_schema.schema"))
 	var got struct {
 		Title string
 		Stars int
 		Tone  string
 		Tags  []bool
 	}
-	if err := json.Unmarshal([]byte(q.summary()), &got); err != nil {
-		t.Fatalf("%v: %s", err, q.summary())
+	if err := json.Unmarshal([]byte(q.words("")), &got); err != nil {
+		t.Fatalf("%v: %s", err, q.words(""))
 	}
 	if got.Title == "" || got.Stars != 1 || got.Tone != "calm" || len(got.Tags) != 1 {
 		t.Errorf("got %+v", got)
@@ -116,6 +118,8 @@ func TestEveryEndpointAnswers(t *testing.T) {
 		{"/v1/responses", `{"model":"m","input":"Hello there, world."}`, "output.0.content.0.text"},
 		{"/v1/messages", chatBody("Hello there, world."), "content.0.text"},
 		{"/v1/embeddings", `{"model":"m","input":["a","b"]}`, "data.1.embedding.0"},
+		{"/v1beta/models/m:generateContent", `{"contents":[{"parts":[{"text":"Hello there, world."}]}]}`, "candidates.0.content.parts.0.text"},
+		{"/v1/models/m:generateContent", `{"contents":[{"role":"user","parts":[{"text":"Hello there, world."}]}]}`, "candidates.0.content.parts.0.text"},
 	} {
 		inWorld(t, Config{}, func(t *testing.T, w *world) {
 			r := w.post(t.Context(), row.path, row.body)
@@ -297,6 +301,37 @@ func TestLimitsAreTrue(t *testing.T) {
 		time.Sleep(time.Hour)
 		if answered, _ := count(30); answered != 10 {
 			t.Errorf("%d answered after an hour, want the burst of 10", answered)
+		}
+	})
+}
+
+func TestLimitsChangeAndMayBeSilent(t *testing.T) {
+	cfg := Config{Limits: map[string]Limit{"*": {RequestsPerMinute: 600, Burst: 10 * time.Second}}}
+	inWorld(t, cfg, func(t *testing.T, w *world) {
+		w.chat("x")
+		if err := w.SetLimits(map[string]Limit{"*": {RequestsPerMinute: 60, Silent: true}}); err != nil {
+			t.Fatal(err)
+		}
+		r := w.chat("x") // what was saved up is gone
+		if r.status != 429 || r.header.Get("Retry-After") != "1" || r.header.Get("X-Ratelimit-Limit-Requests") != "" {
+			t.Errorf("right after the change: %d %v", r.status, r.header)
+		}
+		time.Sleep(time.Second)
+		if r := w.chat("x"); r.status != 200 {
+			t.Errorf("a second later: %d", r.status)
+		}
+		if w.SetLimits(map[string]Limit{"m": {Counts: -1}}) == nil {
+			t.Error("a negative count is taken")
+		}
+	})
+}
+
+func TestMoreTokensMayBeCountedThanReported(t *testing.T) {
+	inWorld(t, Config{Limits: map[string]Limit{"m": {TokensPerMinute: 10_000, Counts: 10}}}, func(t *testing.T, w *world) {
+		r := w.chat("x")
+		left, err := strconv.ParseInt(r.header.Get("X-Ratelimit-Remaining-Tokens"), 10, 64)
+		if used := r.body.Get("usage.total_tokens").Int(); err != nil || left != 10_000-10*used {
+			t.Errorf("%d reported, %d left of 10,000 (%v)", used, left, err)
 		}
 	})
 }
@@ -487,14 +522,16 @@ func FuzzRequests(f *testing.F) {
 		if !gjson.Valid(body) {
 			return
 		}
-		fault, _, _ := marker([]byte(body))
-		for _, d := range []dialect{&chat{}, &responses{}, &embeddings{}, &messages{}} {
-			q := d.read(gjson.Parse(body))
-			r := q.reply(fault)
+		fault, _, _ := marker([]byte(body), "m")
+		path := httptest.NewRequest(http.MethodPost, "/", nil)
+		path.SetPathValue("call", "m:generateContent")
+		for _, d := range []dialect{&chat{}, &responses{}, &embeddings{}, &messages{}, &gemini{}} {
+			q := d.read(path, gjson.Parse(body))
+			r := q.reply(fault, &Config{})
 			if out := d.answer(nil, "id", &q, &r); !gjson.ValidBytes(out) {
 				t.Errorf("%T answers %q with %q", d, body, out)
 			}
-			if out := d.problem(nil, 418, "", body); !gjson.ValidBytes(out) {
+			if out := d.problem(nil, &problem{status: 418, message: body}); !gjson.ValidBytes(out) {
 				t.Errorf("%T complains about %q with %q", d, body, out)
 			}
 		}

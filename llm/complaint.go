@@ -1,0 +1,221 @@
+package llm
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/drover-batch/drover/jobs"
+)
+
+// complaint is what an error body says, in whichever provider's words.
+type complaint struct {
+	code    string // "context_length_exceeded", "overloaded_error"
+	class   string // a wider word for the same, "invalid_request_error"
+	reason  string // a narrower one, "API_KEY_INVALID"
+	message string
+	wait    time.Duration // until it may be asked again
+	id      string        // of the request
+	quotas  string        // that were exceeded, by Google's names
+}
+
+func complaintOf(body []byte) complaint {
+	if !gjson.ValidBytes(body) {
+		return complaint{}
+	}
+	return complaintIn(gjson.ParseBytes(body))
+}
+
+func complaintIn(root gjson.Result) complaint {
+	if root.IsArray() { // Gemini's compatible endpoint
+		root = root.Get("0")
+	}
+	e := root.Get("error")
+	switch {
+	case e.IsObject():
+	case e.Type == gjson.String: // text-generation-inference, older Ollama
+		return complaint{class: root.Get("error_type").String(), message: shorten(e.Str, 500)}
+	default: // older vLLM, Mistral
+		e = root
+	}
+	c := complaint{code: e.Get("code").String(), class: e.Get("type").String()}
+	if e.Get("code").Type != gjson.String {
+		c.code = e.Get("status").String() // Gemini: RESOURCE_EXHAUSTED
+	}
+	c.details(e.Get("details"))
+	if id := root.Get("request_id"); id.Type == gjson.String { // Anthropic
+		c.id = shorten(id.Str, 128)
+	}
+	for _, at := range []string{"message", "detail"} {
+		if m := e.Get(at); m.Exists() && c.message == "" {
+			c.message = shorten(m.String(), 500)
+		}
+	}
+	if c.code == "" {
+		c.code = c.class
+	}
+	return c
+}
+
+// details reads Google's lists of them.
+func (c *complaint) details(list gjson.Result) {
+	if !list.IsArray() {
+		return
+	}
+	list.ForEach(func(_, detail gjson.Result) bool {
+		if reason := detail.Get("reason"); reason.Type == gjson.String {
+			c.reason = reason.Str
+		}
+		for _, violation := range detail.Get("violations.#.quotaId").Array() {
+			c.quotas += shorten(violation.String(), 100) + " "
+		}
+		if d, err := time.ParseDuration(detail.Get("retryDelay").String()); err == nil {
+			c.wait = wait(d.Seconds())
+		}
+		return true
+	})
+}
+
+func (c complaint) orStatus(status int) string {
+	if c.message != "" {
+		return c.message
+	}
+	if text := http.StatusText(status); text != "" {
+		return text
+	}
+	return "an answer without an explanation"
+}
+
+// says reports whether the message has one of the phrases.
+func (c complaint) says(phrases ...string) bool {
+	text := strings.ToLower(c.message + " " + c.quotas)
+	return slices.ContainsFunc(phrases, func(p string) bool { return strings.Contains(text, p) })
+}
+
+func (c complaint) is(codes ...string) bool {
+	return slices.Contains(codes, c.code) || slices.Contains(codes, c.class) || slices.Contains(codes, c.reason)
+}
+
+// exhausted is the limit that the message says was reached, "" if it names
+// none or both: OpenAI's "on tokens per min (TPM)", Anthropic's "input tokens
+// per minute", Gemini's "GenerateRequestsPerMinutePerProject".
+func (c complaint) exhausted() jobs.Limit {
+	requests := c.is("requests") || c.says("requests per", "requestsper", "requests_per", "(rpm)", "(rpd)")
+	tokens := c.is("tokens") || c.says("tokens per", "tokensper", "tokens_per", "(tpm)", "(tpd)")
+	switch {
+	case requests == tokens:
+		return ""
+	case requests:
+		return jobs.Requests
+	}
+	return jobs.Tokens
+}
+
+// judge decides the kind of a rejection and whether it may have cost money.
+//
+// Rejections are free, and so are 503 and 529, which say that nothing was
+// begun. Other server errors may come after the model has run. So does a
+// content filter's 400: Azure documents that it bills those.
+func (c complaint) judge(status int) (jobs.Kind, jobs.Billing) {
+	switch {
+	case status == http.StatusServiceUnavailable, status == 529:
+		return jobs.ServerError, jobs.Free
+	case status == http.StatusRequestTimeout:
+		return jobs.Timeout, jobs.Presumed
+	case status >= 500:
+		return jobs.ServerError, jobs.Presumed
+	case c.filtered(status):
+		return jobs.Refused, jobs.Presumed
+	}
+	return c.blame(status), jobs.Free
+}
+
+// blame decides the kind of a rejection that is neither a server's error nor
+// a content filter's.
+func (c complaint) blame(status int) jobs.Kind {
+	switch {
+	case c.unpaid():
+		return jobs.NoQuota
+	case c.tooLong(status):
+		return jobs.Overflow
+	}
+	switch status {
+	case http.StatusTooManyRequests, 498: // Groq's "capacity exceeded"
+		return jobs.RateLimited
+	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden:
+		return jobs.NoQuota
+	case http.StatusConflict:
+		return jobs.ServerError
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		if c.misdirected() {
+			return jobs.NoQuota
+		}
+	}
+	if status/100 == 3 {
+		return jobs.NoQuota
+	}
+	return jobs.InvalidRequest
+}
+
+// misdirected reports whether a 404 blames the path or the model's name. Both
+// are the configuration's, so an operator must act; burying the batch job by
+// job would help nobody.
+func (c complaint) misdirected() bool {
+	return c.message == "" || c.is("model_not_found", "not_found_error", "DeploymentNotFound") || c.says("model", "url", "path", "route", "not found")
+}
+
+// unpaid reports whether the account, not the request, is at fault. Gemini says
+// "check your plan and billing" of limits per minute and per day too, but then
+// how long to wait; its "limit: 0" is a model that the plan does not have.
+func (c complaint) unpaid() bool {
+	if c.code == "RESOURCE_EXHAUSTED" && c.wait > 0 {
+		return c.says("limit: 0,")
+	}
+	return c.is("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error",
+		"account_deactivated", "invalid_api_key", "authentication_error", "API_KEY_INVALID") ||
+		c.says("credit balance is too low", "insufficient balance", "api key not valid",
+			"exceeded your current quota, please check your plan and billing", "spending limit",
+			"reached your specified api usage limits", "credits are depleted",
+			"location is not supported", "requires billing to be enabled")
+}
+
+// tooLong reports whether the request does not fit the model. A 429 for a
+// single request that exceeds the whole quota is one of these: it would be
+// refused again however long one waits.
+func (c complaint) tooLong(status int) bool {
+	switch status {
+	case http.StatusRequestEntityTooLarge:
+		return true
+	case http.StatusTooManyRequests:
+		return c.says("request too large")
+	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+		return c.is("context_length_exceeded", "string_above_max_length", "exceed_context_size_error") ||
+			c.says("maximum context length", "context size", "context window", "context length",
+				"prompt is too long", "input is too long", "exceed context limit", "exceeds the maximum number of tokens",
+				"input token count", "`inputs` tokens", "too large for model with")
+	}
+	return false
+}
+
+// filtered reports whether the content was refused.
+func (c complaint) filtered(status int) bool {
+	return c.is("content_filter", "content_policy_violation", "invalid_prompt", "bio_policy", "image_content_policy_violation") ||
+		status == http.StatusBadRequest && c.says("content management policy", "content filtering policy", "usage policy", "safety system") ||
+		status == http.StatusForbidden && c.says("moderation", "flagged")
+}
+
+// status is the HTTP status that an error within an answer would have had.
+func (c complaint) status(code int64) int {
+	switch {
+	case code >= 400 && code <= 599:
+		return int(code)
+	case c.code == "rate_limit_exceeded":
+		return http.StatusTooManyRequests
+	case c.filtered(0), c.tooLong(http.StatusBadRequest), strings.Contains(c.code, "image"):
+		return http.StatusBadRequest
+	}
+	return http.StatusInternalServerError
+}
