@@ -2,6 +2,7 @@ package budget
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -31,30 +32,32 @@ func (a Alert) String() string {
 // gets it.
 const handling = time.Minute
 
-// due hands out alerts for a while.
+// due hands out an alert for a while.
 //
 //	KEYS[1]  the alerts, a zset of alert -> when to hand it out next
 //	ARGV[1]  for how long, in microseconds
 //
-// It returns up to 100 alerts.
+// It returns the alert, or nil if none is due.
 var due = redis.NewScript(`
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
-local list = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now), 'LIMIT', 0, 100)
-for _, alert in ipairs(list) do
-  redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[1]), alert)
-end
-return list`)
+local list = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now), 'LIMIT', 0, 1)
+if list[1] then redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[1]), list[1]) end
+return list[1]`)
 
 // Alerts hands the alerts raised since the last time, by whichever replica, to
 // handle. Each is raised once per account and turn of its window, and handled
-// by one replica; if that one fails or dies, by another a minute later.
+// by one replica at a time; if that one fails or dies, by another a minute
+// after it began.
 func (l *Ledger) Alerts(ctx context.Context, rdb redis.Cmdable, handle func(Alert) error) error {
-	list, err := due.Run(ctx, rdb, []string{l.alerts}, handling.Microseconds()).StringSlice()
-	if err != nil {
-		return fmt.Errorf("asking for budget alerts: %w", err)
-	}
-	for _, text := range list {
+	for {
+		text, err := due.Run(ctx, rdb, []string{l.alerts}, handling.Microseconds()).Text()
+		if errors.Is(err, redis.Nil) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("asking for budget alerts: %w", err)
+		}
 		a, err := parseAlert(text)
 		if err != nil {
 			return err
@@ -66,7 +69,6 @@ func (l *Ledger) Alerts(ctx context.Context, rdb redis.Cmdable, handle func(Aler
 			return fmt.Errorf("removing a budget alert: %w", err)
 		}
 	}
-	return nil
 }
 
 // parseAlert reads what ledger.lua wrote: key, name, title, share, limit,

@@ -19,10 +19,7 @@
 //
 // Sums live in Redis, as integer millionths of a dollar, and are exact up to
 // nine billion dollars. When Redis has lost them the gate is shut, and
-// [Ledger.Rebuild] refills them from the book. Calls in flight elsewhere are
-// reserved again with [Ledger.Resume]; Config.Grace gives them the time.
-//
-// The [Journal] is for what dies with a process that brings its own Redis: it
-// has each call's worst case on disk before the call is sent, and returns after
-// a crash those that never ended.
+// [Ledger.Rebuild] refills them from the book and from the record of calls in
+// flight. A call that is missing for another reason, such as a failover that
+// lost the last second, is held again by its own worker: [Ledger.Resume].
 package budget

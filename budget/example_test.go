@@ -29,7 +29,11 @@ func Example() {
 	}
 	ctx := context.Background()
 	gate := lua.Compose("drover", ledger.Module())
-	if err := gate.Open(ctx, rdb, "1", nil); err != nil {
+	epoch, err := gate.NewEpoch(ctx, rdb)
+	if err != nil {
+		panic(err)
+	}
+	if err := gate.Open(ctx, rdb, epoch, nil); err != nil {
 		panic(err)
 	}
 

@@ -20,15 +20,16 @@ type Budget struct {
 	Location  *time.Location // whose midnight ends the window; default UTC
 	Limit     jobs.USD
 	AlertAt   []float64  // shares of the limit that raise an alert; default none
+	CheaperAt float64    // share of the limit from which cheaper models of a chain are asked first; default never
 	WhenSpent jobs.Spent // default pause
 }
 
 // fund is a budget made ready for use.
 type fund struct {
 	Budget
-	key    func(name string) string
-	alerts string
-	last   atomic.Pointer[turn]
+	key             func(name string) string
+	alerts, cheaper string
+	last            atomic.Pointer[turn]
 }
 
 // turn is the fund's account in one turn of its window.
@@ -44,7 +45,7 @@ func newFund(b Budget, key func(string) string) (*fund, error) {
 	if b.Name == "" {
 		b.Name = defaultName(b)
 	}
-	f := &fund{Budget: b, key: key, alerts: shares(b.AlertAt)}
+	f := &fund{Budget: b, key: key, alerts: shares(b.AlertAt), cheaper: share(b.CheaperAt)}
 	return f, f.validate()
 }
 
@@ -72,10 +73,10 @@ func (f *fund) validate() error {
 	if !f.Window.valid() {
 		errs = append(errs, fmt.Errorf("window %q: use day, week or month, or leave it out", f.Window))
 	}
-	if f.WhenSpent != "" && f.WhenSpent != jobs.PauseWhenSpent && f.WhenSpent != jobs.BuryWhenSpent {
-		errs = append(errs, fmt.Errorf("when_spent %q: use pause or bury", f.WhenSpent))
+	if f.CheaperAt != 0 {
+		errs = append(errs, checkShares("cheaper_at", f.CheaperAt))
 	}
-	return errors.Join(append(errs, checkShares(f.AlertAt))...)
+	return errors.Join(append(errs, f.WhenSpent.Validate(), checkShares("alert_at", f.AlertAt...))...)
 }
 
 func (f *fund) covers(tenant, model string) bool {
@@ -96,11 +97,11 @@ func (f *fund) at(t time.Time) account {
 
 func (f *fund) turn(t time.Time) *turn {
 	a := account{
-		name: "budget:" + f.Name, title: f.Name, limit: f.Limit,
-		start: "0", end: "0", alerts: f.alerts,
+		name: Account(f.Name), title: f.Name, limit: f.Limit,
+		start: "0", end: "0", alerts: f.alerts, cheaper: f.cheaper,
 	}
-	if f.WhenSpent == jobs.BuryWhenSpent {
-		a.bury = "bury"
+	if f.WhenSpent != jobs.PauseWhenSpent {
+		a.spent = string(f.WhenSpent)
 	}
 	if f.Window == Forever {
 		a.key = f.key(a.name)
@@ -108,6 +109,7 @@ func (f *fund) turn(t time.Time) *turn {
 	}
 	s := f.Window.span(t, f.Location)
 	a.key, a.title = f.key(a.name+":"+s.name), a.title+" "+f.Window.preposition()+" "+s.name
+	a.turn = s
 	a.start, a.end = strconv.FormatInt(s.start.UnixMicro(), 10), strconv.FormatInt(s.end.UnixMicro(), 10)
 	return &turn{s, a}
 }

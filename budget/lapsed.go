@@ -1,8 +1,10 @@
 package budget
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,7 +16,7 @@ import (
 
 // Lapsed returns the calls whose worker died and that nobody has said to be in
 // the book yet. Until they are, what they were presumed to cost is known to the
-// shared state alone, and is lost with it.
+// shared state alone, and is lost with it. The oldest call comes first.
 func (l *Ledger) Lapsed(ctx context.Context, rdb redis.Cmdable) ([]jobs.Spend, error) {
 	found, err := rdb.HGetAll(ctx, l.unbooked).Result()
 	if err != nil {
@@ -39,6 +41,7 @@ func (l *Ledger) Lapsed(ctx context.Context, rdb redis.Cmdable) ([]jobs.Spend, e
 			At: time.UnixMicro(at).UTC(), Cost: jobs.USD(worst), Billing: jobs.Presumed,
 		})
 	}
+	slices.SortFunc(list, func(a, b jobs.Spend) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Call, b.Call)) })
 	return list, nil
 }
 

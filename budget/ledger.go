@@ -1,6 +1,7 @@
 package budget
 
 import (
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -34,19 +35,19 @@ type Config struct {
 	// such as 0.8; default none.
 	AlertAt []float64
 
-	// Grace is how long only resumed calls enter after the sums were rebuilt,
-	// so that calls in flight are counted before new ones are admitted.
-	// Default 0: right where one process does all the work.
-	Grace time.Duration
+	// Lease is how long a call that a rebuilding has restored is held before
+	// its worker must have been heard of. Default 30s.
+	Lease time.Duration
 }
 
 // Ledger is the guard that keeps spend within its limits. It holds no state
 // of its own and is safe for concurrent use.
 type Ledger struct {
 	keys    lua.Keyspace
-	grace   time.Duration
+	lease   time.Duration
 	alertAt string
 	budgets []*fund
+	forms   forms
 
 	root, settings, live, lapsed, unbooked, accounts, alerts, owner string // keys
 }
@@ -56,10 +57,10 @@ func New(c Config) (*Ledger, error) {
 	if c.Keys == "" {
 		c.Keys = "drover"
 	}
-	l := &Ledger{keys: c.Keys, grace: c.Grace, alertAt: shares(c.AlertAt), root: c.Keys.Key(module)}
-	errs := []error{checkShares(c.AlertAt)}
-	if c.Grace < 0 {
-		errs = append(errs, errors.New("grace cannot be negative"))
+	l := &Ledger{keys: c.Keys, lease: cmp.Or(c.Lease, 30*time.Second), alertAt: shares(c.AlertAt), root: c.Keys.Key(module)}
+	errs := []error{checkShares("alert_at", c.AlertAt...)}
+	if c.Lease < 0 {
+		errs = append(errs, errors.New("lease cannot be negative"))
 	}
 	names := map[string]bool{}
 	for i, b := range c.Budgets {
@@ -96,7 +97,18 @@ func (l *Ledger) Enter(c *jobs.Call) lua.Step { return l.enter(c, "", time.Now()
 func (l *Ledger) Resume(c *jobs.Call) lua.Step { return l.enter(c, "resume", time.Now()) }
 
 func (l *Ledger) enter(c *jobs.Call, mode string, now time.Time) lua.Step {
-	return l.step(entry{c.ID, c.Job, c.Batch, c.Tenant, c.Model.Name, c.Limit, c.Worst, mode, now})
+	if mode == "" && c.Cheaper {
+		mode = "cheaper"
+	}
+	return l.step(l.entryOf(c, c.Worst, mode, now))
+}
+
+func (l *Ledger) entryOf(c *jobs.Call, amount jobs.USD, mode string, at time.Time) entry {
+	return entry{
+		call: c.ID, job: c.Job, batch: c.Batch, tenant: c.Tenant, model: c.Model.Name,
+		limit: c.Limit, alerts: cmp.Or(shares(c.AlertAt), l.alertAt), cheaper: share(c.CheaperAt),
+		amount: amount, mode: mode, at: at,
+	}
 }
 
 // Leave settles the call's hold to what the attempt cost: its true cost if it
@@ -107,15 +119,16 @@ func (l *Ledger) Leave(c *jobs.Call, a *jobs.Attempt) lua.Step {
 		at = time.Now()
 	}
 	cost, mode := settled(a.Billing, a.Cost, c.Worst)
-	return l.step(entry{c.ID, c.Job, c.Batch, c.Tenant, c.Model.Name, c.Limit, cost, mode, at})
+	return l.step(l.entryOf(c, cost, mode, at))
 }
 
-// Settle is the Leave of a spend found in a [Journal]: it replaces what its
-// lapsed hold was presumed to cost, or adds it if the shared state has lost the
-// call. Other guards do not learn of it, so run it once the lease is over.
-func (l *Ledger) Settle(s jobs.Spend) lua.Step {
-	cost, mode := settled(s.Billing, s.Cost, s.Cost)
-	return l.step(entry{s.Call, s.Job, s.Batch, s.Tenant, s.Model, 0, cost, mode, s.At})
+// restore is the Resume of a call that is on record elsewhere.
+func (l *Ledger) restore(s jobs.Spend) lua.Op {
+	step := l.step(entry{
+		call: s.Call, job: s.Job, batch: s.Batch, tenant: s.Tenant, model: s.Model,
+		alerts: l.alertAt, cheaper: "0", amount: s.Cost, mode: "resume", at: s.At,
+	})
+	return lua.Op{Kind: lua.Restore, Call: s.Call, Lease: l.lease, Steps: []lua.Step{step}}
 }
 
 // settled returns what an attempt adds to the sums. A presumed one without a
@@ -143,31 +156,30 @@ func (l *Ledger) Applies(c *jobs.Call) bool {
 	return c.Limit > 0 || slices.ContainsFunc(l.budgets, func(f *fund) bool { return f.covers(c.Tenant, c.Model.Name) })
 }
 
-// WhenSpent is what becomes of a call that was refused for good: it is buried
-// if its batch or one of the budgets that apply says so, else its batch pauses.
-func (l *Ledger) WhenSpent(c *jobs.Call, batch jobs.Spent) jobs.Spent {
-	for _, f := range l.budgets {
-		if f.covers(c.Tenant, c.Model.Name) && f.WhenSpent == jobs.BuryWhenSpent {
-			return jobs.BuryWhenSpent
-		}
+// Accounts names the accounts that a call is charged to if it is admitted at
+// that time. It does not block.
+func (l *Ledger) Accounts(c *jobs.Call, at time.Time) []string {
+	list := l.accountsOf(entry{batch: c.Batch, tenant: c.Tenant, model: c.Model.Name, limit: c.Limit, at: at})
+	names := make([]string, len(list))
+	for i, a := range list {
+		names[i] = a.key
 	}
-	if batch == "" {
-		return jobs.PauseWhenSpent
-	}
-	return batch
+	return names
 }
 
 // entry is what a step needs to know, of a call or of a spend.
 type entry struct {
-	call   string
-	job    jobs.ID
-	batch  string
-	tenant string
-	model  string
-	limit  jobs.USD // the batch's own
-	amount jobs.USD
-	mode   string
-	at     time.Time
+	call    string
+	job     jobs.ID
+	batch   string
+	tenant  string
+	model   string
+	limit   jobs.USD // the batch's own, and its terms
+	alerts  string
+	cheaper string
+	amount  jobs.USD
+	mode    string
+	at      time.Time
 }
 
 func (l *Ledger) step(e entry) lua.Step {
@@ -175,17 +187,12 @@ func (l *Ledger) step(e entry) lua.Step {
 	if job == "" {
 		job = e.call
 	}
-	keys := append(make([]string, 0, 4), l.root)
-	args := append(make([]string, 0, 8), micros(max(0, min(e.amount, most))), job, e.model, e.batch, e.mode)
-	for _, a := range l.accountsOf(e) {
-		keys, args = append(keys, a.key), append(args, a.terms())
-	}
-	return lua.Step{Module: module, Keys: keys, Args: args}
+	return l.form(&e).Step(micros(max(0, min(e.amount, most))), job)
 }
 
 // accountsOf returns the accounts that an entry is posted to.
 func (l *Ledger) accountsOf(e entry) []account {
-	list := append(make([]account, 0, 1+len(l.budgets)), l.batchAccount(e.batch, e.limit))
+	list := append(make([]account, 0, 1+len(l.budgets)), l.batchAccount(&e))
 	for _, f := range l.budgets {
 		if f.covers(e.tenant, e.model) {
 			list = append(list, f.at(e.at))
@@ -199,21 +206,26 @@ type account struct {
 	key, name, title string
 	limit            jobs.USD
 	start, end       string // of its window, in microseconds; "0" without one
-	bury, alerts     string
+	spent, alerts    string // what becomes of the rest, "" for pause; shares
+	cheaper          string // share from which cheaper models come first, "0" for never
+	turn             *span  // of its window; nil without one
 }
 
 // terms writes the account's terms as ledger.lua reads them.
 func (a *account) terms() string {
-	return strings.Join([]string{a.name, a.title, micros(a.limit), a.start, a.end, a.bury, a.alerts}, separator)
+	return strings.Join([]string{a.name, a.title, micros(a.limit), a.start, a.end, a.spent, a.alerts, a.cheaper}, separator)
 }
 
-func (l *Ledger) batchAccount(batch string, limit jobs.USD) account {
-	name := BatchAccount(batch)
+func (l *Ledger) batchAccount(e *entry) account {
+	name := BatchAccount(e.batch)
 	return account{
-		key: l.accountKey(name), name: name, title: "batch " + batch,
-		limit: max(0, min(limit, most)), start: "0", end: "0", alerts: l.alertAt,
+		key: l.accountKey(name), name: name, title: "batch " + e.batch,
+		limit: max(0, min(e.limit, most)), start: "0", end: "0", alerts: e.alerts, cheaper: e.cheaper,
 	}
 }
+
+// Account names the account of a configured budget, for SetLimit and Sums.
+func Account(budget string) string { return "budget:" + budget }
 
 // BatchAccount names the account of a batch, for SetLimit.
 func BatchAccount(batch string) string { return "batch:" + batch }
@@ -226,15 +238,17 @@ func micros(u jobs.USD) string { return strconv.FormatInt(int64(u), 10) }
 func shares(list []float64) string {
 	var b strings.Builder
 	for _, s := range list {
-		fmt.Fprintf(&b, "%d;", int64(math.Round(s*1e6)))
+		b.WriteString(share(s) + ";")
 	}
 	return b.String()
 }
 
-func checkShares(list []float64) error {
+func share(s float64) string { return strconv.FormatInt(int64(math.Round(s*1e6)), 10) }
+
+func checkShares(what string, list ...float64) error {
 	for _, s := range list {
-		if !(s > 0 && s <= 1) {
-			return fmt.Errorf("alert_at %v: use shares above 0 and up to 1, such as 0.8", s)
+		if err := jobs.CheckShare(s); err != nil {
+			return fmt.Errorf("%s %w", what, err)
 		}
 	}
 	return nil

@@ -213,17 +213,24 @@ func (w *walk) book() []jobs.Spend {
 	return book
 }
 
-// flush loses everything. The journals of the dead write what they know into
-// the book; the living report their calls.
+// flush loses everything. The calls of the dead are in the book by then; those
+// in flight are on record. Some of these report themselves, too.
 func (w *walk) flush(t *rapid.T) {
 	w.store.flushes(t)
 	for _, id := range w.model.in("dead") {
 		f := w.model.calls[id]
 		f.state, f.billing, f.cost = "left", jobs.Presumed, f.Worst
 	}
-	w.store.rebuilds(t, bookOf(w.book()...))
+	var inFlight []jobs.Spend
 	for _, id := range w.model.in("live") {
-		w.store.resumes(t, w.model.calls[id].Call)
+		f := w.model.calls[id]
+		inFlight = append(inFlight, spendOf(f.Call, w.store.now(), f.Worst, jobs.Presumed))
+	}
+	w.store.restores(t, bookOf(w.book()...), inFlight...)
+	for _, id := range w.model.in("live") {
+		if rapid.Bool().Draw(t, "reports") {
+			w.store.resumes(t, w.model.calls[id].Call)
+		}
 	}
 }
 

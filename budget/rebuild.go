@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,12 +22,12 @@ import (
 //go:embed rebuild.lua
 var rebuildLua string
 
-var rebuild = redis.NewScript(rebuildLua)
+var rebuild = redis.NewScript(lua.Trust + rebuildLua)
 
 const (
 	// recent is how old a spend may be for its call's Leave still to be on
-	// its way. Presumed ones are never too old: a journal may settle them
-	// whenever its worker starts again.
+	// its way. Presumed ones are never too old: a frozen worker may settle
+	// them whenever it thaws.
 	recent = 2 * time.Hour
 
 	// ownership is how long a replica that rebuilds may go without a sign of
@@ -34,12 +36,27 @@ const (
 	patience  = 200 * time.Millisecond
 )
 
-// Rebuild fills all sums from the book, which must name each call once, and
-// opens the gate; while the gate is open it does nothing. Holds that the shared
+// Records is what is kept elsewhere of every call, for a rebuilding.
+type Records struct {
+	// InFlight returns the calls that may be on their way, at their worst case.
+	// No other call may be made that entered before it returns. Default none.
+	InFlight func(context.Context) ([]jobs.Spend, error)
+
+	// Book yields what all other calls did cost, each once. It is read after
+	// InFlight, and what both have counts as the book has it.
+	Book iter.Seq2[jobs.Spend, error]
+
+	// Limits returns what SetLimit is to have set, by account. Whoever sets a
+	// limit writes it there first. Default: what the shared state has stays.
+	Limits func(context.Context) (map[string]jobs.USD, error)
+}
+
+// Rebuild fills all sums from the records and opens the gate; while the gate is
+// open it does nothing. Calls in flight are held again. Holds that the shared
 // state still has are kept, except for calls that are in the book. One replica
 // rebuilds at a time; the others wait here, so that the gate is open whenever
 // Rebuild returns without an error.
-func (l *Ledger) Rebuild(ctx context.Context, rdb redis.Cmdable, script *lua.Script, book iter.Seq2[jobs.Spend, error]) error {
+func (l *Ledger) Rebuild(ctx context.Context, rdb redis.UniversalClient, script *lua.Script, records Records) error {
 	r := &rebuilding{l: l, rdb: rdb, script: script, owner: rand.Text()}
 	defer r.release(ctx)
 	for {
@@ -49,7 +66,7 @@ func (l *Ledger) Rebuild(ctx context.Context, rdb redis.Cmdable, script *lua.Scr
 		case state == "open":
 			return nil
 		case state == "done":
-			state, err := r.fill(ctx, book)
+			state, err := r.fill(ctx, records)
 			if err != nil || state != "busy" {
 				return err
 			}
@@ -65,7 +82,7 @@ func (l *Ledger) Rebuild(ctx context.Context, rdb redis.Cmdable, script *lua.Scr
 // rebuilding is one attempt to refill the sums.
 type rebuilding struct {
 	l      *Ledger
-	rdb    redis.Cmdable
+	rdb    redis.UniversalClient
 	script *lua.Script
 	owner  string
 
@@ -92,7 +109,7 @@ type draft struct {
 
 func (r *rebuilding) run(ctx context.Context, args ...any) (string, error) {
 	l := r.l
-	keys := []string{r.script.Keys().Key("epoch"), l.owner, l.accounts, l.live, l.lapsed, l.settings}
+	keys := []string{r.script.Keys().Key("epoch"), l.owner, l.accounts, l.live, l.lapsed}
 	state, err := rebuild.Run(ctx, r.rdb, keys, args...).Text()
 	if err != nil {
 		return "", fmt.Errorf("rebuilding the budgets' sums: %w", err)
@@ -113,17 +130,27 @@ func (r *rebuilding) release(ctx context.Context) {
 	_, _ = r.run(ctx, "release", r.owner)
 }
 
-func (r *rebuilding) fill(ctx context.Context, book iter.Seq2[jobs.Spend, error]) (string, error) {
+func (r *rebuilding) fill(ctx context.Context, records Records) (string, error) {
+	epoch, err := r.script.NewEpoch(ctx, r.rdb)
+	if err != nil {
+		return "", err
+	}
+	if err := r.restore(ctx, records.InFlight); err != nil {
+		return "", err
+	}
 	if err := r.readHolds(ctx); err != nil {
 		return "", err
 	}
-	if state, err := r.readBook(ctx, book); err != nil || state != "done" {
+	if state, err := r.readBook(ctx, records.Book); err != nil || state != "done" {
 		return state, err
 	}
 	for _, h := range r.holds {
 		r.keep(h)
 	}
-	args := append([]any{"fill", r.owner, r.l.grace.Microseconds(), len(r.drop) / 2}, anys(r.drop)...)
+	if err := r.l.setLimits(ctx, r.rdb, records.Limits); err != nil {
+		return "", err
+	}
+	args := append([]any{"fill", r.owner, len(r.drop) / 2}, anys(r.drop)...)
 	for key, d := range r.sums {
 		fields, err := d.encode()
 		if err != nil {
@@ -134,7 +161,63 @@ func (r *rebuilding) fill(ctx context.Context, book iter.Seq2[jobs.Spend, error]
 	if state, err := r.run(ctx, args...); err != nil || state != "done" {
 		return state, err
 	}
-	return "open", r.script.Open(ctx, r.rdb, r.owner, r.left)
+	return "open", r.script.Open(ctx, r.rdb, epoch, r.left)
+}
+
+// setLimits makes the limits in the shared state those on record. One that is
+// set meanwhile is written to both, so it looks until nothing changes.
+func (l *Ledger) setLimits(ctx context.Context, rdb redis.UniversalClient, onRecord func(context.Context) (map[string]jobs.USD, error)) error {
+	if onRecord == nil {
+		return nil
+	}
+	limits, err := onRecord(ctx)
+	for err == nil {
+		_, err = rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
+			p.Del(ctx, l.settings)
+			for account, limit := range limits {
+				p.HSet(ctx, l.settings, account, int64(limit))
+			}
+			return nil
+		})
+		if err != nil {
+			break
+		}
+		before := limits
+		if limits, err = onRecord(ctx); err == nil && maps.Equal(before, limits) {
+			return nil
+		}
+	}
+	return fmt.Errorf("restoring the limits that were set: %w", err)
+}
+
+// restoredTogether bounds how many calls one script restores.
+const restoredTogether = 200
+
+// restore holds the calls in flight again that the shared state has lost.
+func (r *rebuilding) restore(ctx context.Context, inFlight func(context.Context) ([]jobs.Spend, error)) error {
+	if inFlight == nil {
+		return nil
+	}
+	calls, err := inFlight(ctx)
+	if err != nil {
+		return fmt.Errorf("rebuilding the budgets' sums: %w", err)
+	}
+	for some := range slices.Chunk(calls, restoredTogether) {
+		ops := make([]lua.Op, len(some))
+		for i, s := range some {
+			ops[i] = r.l.restore(s)
+		}
+		replies, err := r.script.Run(ctx, r.rdb, ops)
+		if err != nil {
+			return fmt.Errorf("restoring the calls in flight: %w", err)
+		}
+		for i, reply := range replies {
+			if reply.Fault != "" {
+				return fmt.Errorf("restoring call %s: %s", some[i].Call, reply.Fault)
+			}
+		}
+	}
+	return nil
 }
 
 // readBook adds up the book. Reading may take long, so it renews the ownership
@@ -171,7 +254,7 @@ func (r *rebuilding) add(s jobs.Spend, now time.Time) {
 	if cost == 0 {
 		return
 	}
-	for _, a := range r.l.accountsOf(entry{batch: s.Batch, tenant: s.Tenant, model: s.Model, at: s.At}) {
+	for _, a := range r.l.accountsOf(entry{batch: s.Batch, tenant: s.Tenant, model: s.Model, at: s.At, alerts: r.l.alertAt}) {
 		d := r.draft(a.key)
 		if len(d.fields) == 0 {
 			d.fields = a.fields()

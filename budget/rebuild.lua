@@ -1,11 +1,12 @@
 -- Rebuilding the sums: one replica at a time, and only while the gate is shut.
 --
+-- internal/lua/epoch.lua is put in front of this text.
+--
 -- KEYS  1 epoch, 2 owner (hash: owner, until), 3 accounts (set of keys),
---       4 live, 5 lapsed, 6 settings (hash)
+--       4 live, 5 lapsed (hash)
 -- ARGV  1 "own", "release" or "fill", 2 owner
 --   own:  3 for how long, in microseconds
---   fill: 3 for how long only resumed calls enter, 4 the number of holds to
---         drop, then as many pairs of "live" or "lapsed" and field, then pairs
+--   fill: 3 the number of holds to drop, then as many pairs of "live" or "lapsed" and field, then pairs
 --         of account key and JSON object of its fields, all of them strings
 --
 -- Returns "open" if the gate is open, "busy" if another replica is rebuilding,
@@ -20,7 +21,7 @@ if ARGV[1] == 'release' then
   if owner == ARGV[2] then redis.call('DEL', KEYS[2]) end
   return 'done'
 end
-if redis.call('EXISTS', KEYS[1]) == 1 then return 'open' end
+if trusted(redis.call('GET', KEYS[1])) then return 'open' end
 
 if ARGV[1] == 'own' then
   local till = tonumber(redis.call('HGET', KEYS[2], 'until') or 0)
@@ -32,8 +33,8 @@ end
 
 if owner ~= ARGV[2] then return 'busy' end
 local key = {live = KEYS[4], lapsed = KEYS[5]}
-local at = 5
-for _ = 1, tonumber(ARGV[4]) do
+local at = 4
+for _ = 1, tonumber(ARGV[3]) do
   redis.call('HDEL', key[ARGV[at]], ARGV[at + 1])
   at = at + 2
 end
@@ -53,5 +54,4 @@ while ARGV[at] do
   redis.call('SADD', KEYS[3], account)
   at = at + 2
 end
-redis.call('HSET', KEYS[6], 'opens', int(now + ARGV[3]))
 return 'done'

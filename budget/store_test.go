@@ -25,29 +25,26 @@ var (
 type store struct {
 	*Ledger
 	script *lua.Script
-	rdb    *redis.Client
+	rdb    redis.UniversalClient
 	clock  func(time.Time) // sets the store's clock; nil on a real server
 	now    func() time.Time
 }
 
-// onEach runs the test on the embedded server and, where one is installed, on
-// a real one.
+// onEach runs the test on the embedded server and, where they are installed,
+// on real ones.
 func onEach(t *testing.T, c Config, test func(t *testing.T, s *store)) {
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
 		test(t, onMini(t, c))
 	})
-	t.Run("redis", func(t *testing.T) {
-		t.Parallel()
-		test(t, onReal(t, c))
-	})
+	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) { test(t, newStore(t, c, rdb)) })
 }
 
 func onMini(t testing.TB, c Config) *store {
 	m := miniredis.RunT(t)
 	now := time.Now()
 	m.SetTime(now)
-	s := newStore(t, c, m.Addr())
+	s := newStore(t, c, redistest.Client(t, m.Addr()))
 	s.now = func() time.Time { return now }
 	s.clock = func(at time.Time) {
 		now = at
@@ -57,21 +54,21 @@ func onMini(t testing.TB, c Config) *store {
 }
 
 func onReal(t testing.TB, c Config) *store {
-	s := newStore(t, c, redistest.Start(t))
-	s.now = time.Now
-	return s
+	return newStore(t, c, redistest.Client(t, redistest.Start(t)))
 }
 
-func newStore(t testing.TB, c Config, addr string) *store {
+func newStore(t testing.TB, c Config, rdb redis.UniversalClient) *store {
 	t.Helper()
 	l, err := New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rdb := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, ContextTimeoutEnabled: true, PoolSize: 16})
-	t.Cleanup(func() { _ = rdb.Close() })
-	s := &store{Ledger: l, script: lua.Compose(l.keys, l.Module()), rdb: rdb}
-	if err := s.script.Open(t.Context(), rdb, "1", nil); err != nil {
+	s := &store{Ledger: l, script: lua.Compose(l.keys, l.Module()), rdb: rdb, now: time.Now}
+	epoch, err := s.script.NewEpoch(t.Context(), rdb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.script.Open(t.Context(), rdb, epoch, nil); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -19,10 +19,12 @@ import (
 type Sum struct {
 	Account string    `json:"account"`           // batch:contracts-1a2b, budget:acme-day
 	Title   string    `json:"title"`             // for people
+	Window  Window    `json:"window,omitempty"`  // after which it starts again at nothing
 	Turn    string    `json:"turn,omitempty"`    // of the window: 2025-11-23, 2025-W47, 2025-11
 	Start   time.Time `json:"start,omitzero"`    // of the turn
 	End     time.Time `json:"end,omitzero"`      // of the turn
 	Limit   jobs.USD  `json:"limit,omitempty"`   // 0 for none
+	Set     bool      `json:"set,omitempty"`     // Limit is SetLimit's, not the configured one
 	Alerted float64   `json:"alerted,omitempty"` // the highest share that raised an alert
 	Spent   jobs.USD  `json:"spent"`             // for good
 	Held    jobs.USD  `json:"held,omitempty"`    // at most this much more, by calls in flight
@@ -35,6 +37,9 @@ type Sum struct {
 	Models  map[string]jobs.USD `json:"models,omitempty"`  // spent with each model
 	Batches map[string]jobs.USD `json:"batches,omitempty"` // spent by each batch
 }
+
+// Over reports whether the turn has ended: nothing more is reserved in it.
+func (s *Sum) Over(now time.Time) bool { return !s.End.IsZero() && !now.Before(s.End) }
 
 // Left is how much of the limit is neither spent nor held.
 func (s *Sum) Left() jobs.USD { return max(0, s.Limit-s.Spent-s.Held) }
@@ -69,14 +74,17 @@ func (l *Ledger) Sums(ctx context.Context, rdb redis.Cmdable, names ...string) (
 	}
 	for _, f := range l.budgets {
 		a := f.at(time.Now())
-		if sums[a.key] == nil && l.wanted(a.key, names) {
+		switch s := sums[a.key]; {
+		case s != nil:
+			s.Limit = f.Limit // the last call may have met one that was set
+		case l.wanted(a.key, names):
 			sums[a.key] = l.sum(a.key, a.fields())
 		}
 	}
 	var list []Sum
 	for _, s := range sums {
 		if n, err := strconv.ParseInt(limits[s.Account], 10, 64); err == nil {
-			s.Limit = jobs.USD(n)
+			s.Limit, s.Set = jobs.USD(n), true
 		}
 		list = append(list, *s)
 	}
@@ -107,6 +115,7 @@ func (l *Ledger) sum(key string, fields map[string]string) *Sum {
 	if end := number("end"); end > 0 {
 		s.Start, s.End = time.UnixMicro(number("start")), time.UnixMicro(end)
 	}
+	s.Window = windowOf(s.Turn)
 	s.Models, s.Batches = parts(fields, "model:"), parts(fields, "batch:")
 	return s
 }
@@ -134,15 +143,13 @@ func (a *account) fields() map[string]string {
 
 // SetLimit overrides the limit of an account, named as in Sum.Account, for the
 // whole fleet from its next call on, and in every turn to come. A limit of 0
-// returns to the configured one. Overrides live in the shared state alone.
+// returns to the configured one. It lasts as long as the shared state; whoever
+// wants it to outlive that records it first, see Records.Limits.
 func (l *Ledger) SetLimit(ctx context.Context, rdb redis.Cmdable, name string, limit jobs.USD) error {
-	if err := l.knows(name); err != nil {
+	err := l.Settable(ctx, rdb, name, limit)
+	if err != nil {
 		return err
 	}
-	if limit < 0 || limit > most {
-		return fmt.Errorf("limit %v: use an amount up to %v, or 0 to return to the configured one", limit, most)
-	}
-	var err error
 	if limit == 0 {
 		err = rdb.HDel(ctx, l.settings, name).Err()
 	} else {
@@ -154,16 +161,43 @@ func (l *Ledger) SetLimit(ctx context.Context, rdb redis.Cmdable, name string, l
 	return nil
 }
 
-func (l *Ledger) knows(name string) error {
+// Settable tells why an account cannot be given the limit, or nil.
+func (l *Ledger) Settable(ctx context.Context, rdb redis.Cmdable, name string, limit jobs.USD) error {
+	if err := l.knows(ctx, rdb, name); err != nil {
+		return err
+	}
+	if limit < 0 || limit > most {
+		return fmt.Errorf("limit %v: use an amount up to %v, or 0 to return to the configured one", limit, most)
+	}
+	return nil
+}
+
+func (l *Ledger) knows(ctx context.Context, rdb redis.Cmdable, name string) error {
 	if batch, ok := strings.CutPrefix(name, BatchAccount("")); ok && batch != "" {
 		return nil
 	}
-	known := make([]string, len(l.budgets))
-	for i, f := range l.budgets {
-		known[i] = "budget:" + f.Name
+	known := l.Names()
+	for i := range known {
+		known[i] = Account(known[i])
 	}
 	if slices.Contains(known, name) {
 		return nil
 	}
+	used, err := l.Sums(ctx, rdb, name) // the workers may have a budget that this process was not told of
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(used, func(s Sum) bool { return s.Account == name }) {
+		return nil
+	}
 	return fmt.Errorf("there is no account %q: use batch: and the id of a batch, or one of the configured budgets %q", name, known)
+}
+
+// Names lists the configured budgets.
+func (l *Ledger) Names() []string {
+	names := make([]string, len(l.budgets))
+	for i, f := range l.budgets {
+		names[i] = f.Name
+	}
+	return names
 }

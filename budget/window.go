@@ -2,6 +2,7 @@ package budget
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -17,6 +18,19 @@ const (
 )
 
 func (w Window) valid() bool { return w == Forever || w == Day || w == Week || w == Month }
+
+// windowOf tells a window from the name of one of its turns.
+func windowOf(turn string) Window {
+	switch {
+	case turn == "":
+		return Forever
+	case strings.Contains(turn, "W"):
+		return Week
+	case len(turn) == len(time.DateOnly):
+		return Day
+	}
+	return Month
+}
 
 func (w Window) preposition() string {
 	if w == Day {

@@ -29,18 +29,22 @@ type admission struct {
 	err  error
 }
 
-// ask asks the guards and blocks for their answer.
-func (g *Gate) ask(ctx context.Context, call *jobs.Call) (Pass, error) {
+// ask asks the guards; what it returns blocks for their answer.
+func (g *Gate) ask(ctx context.Context, call *jobs.Call) pending {
 	q := &question{gate: g, call: call, reply: make(chan admission, 1)}
 	q.entry = &entry{op: lua.Op{Kind: lua.Enter, Call: call.ID, Lease: g.config.Lease}, answer: q.answer}
-	for _, guard := range g.config.Guards {
-		if s := guard.Enter(call); s.Module != "" {
+	for _, guard := range g.concerned(call) {
+		if s := guard.Enter(call); !s.None() {
 			q.entry.op.Steps = append(q.entry.op.Steps, s)
 		}
 	}
 	if err := g.send(q.entry); err != nil {
-		return Pass{}, err
+		return func() (Pass, error) { return Pass{}, err }
 	}
+	return func() (Pass, error) { return q.await(ctx) }
+}
+
+func (q *question) await(ctx context.Context) (Pass, error) {
 	select {
 	case r := <-q.reply:
 		return r.pass, r.err
@@ -101,8 +105,8 @@ func passOf(r lua.Reply) (Pass, error) {
 		return Pass{Wait: r.Wait}, nil
 	}
 	no := &Refusal{Guard: r.Module, Reason: r.Why, Wait: r.Wait, Final: r.Final}
-	if r.Module == LedgerGuard && strings.HasPrefix(r.Why, "claimed") {
-		no.Guard = ClaimGuard
+	if r.Module == LedgerGuard {
+		no.sortMoney(r)
 	}
 	if !no.Final {
 		no.Wait = max(no.Wait, time.Millisecond)
@@ -110,8 +114,32 @@ func passOf(r lua.Reply) (Pass, error) {
 	return Pass{Refusal: no}, nil
 }
 
+// sortMoney takes over what ledger.lua says of its refusals.
+func (no *Refusal) sortMoney(r lua.Reply) {
+	if strings.HasPrefix(r.Why, "claimed") {
+		no.Guard = ClaimGuard
+	}
+	switch r.Tag {
+	case "never":
+		no.Never = true
+	case "cheaper":
+		no.Cheaper = true
+	default:
+		no.Then = jobs.Spent(r.Tag)
+	}
+}
+
 // undo gives back what was granted to a call that is not going to be made.
+// There is no record of it, so its result need not be remembered.
 func (g *Gate) undo(call *jobs.Call) {
+	g.mu.Lock()
+	delete(g.live, call.ID)
+	g.mu.Unlock()
+	g.giveBack(call)
+}
+
+// giveBack tells the guards that a call was not made.
+func (g *Gate) giveBack(call *jobs.Call) {
 	g.committer.submit(g.leaving(call, &jobs.Attempt{
 		Call: call.ID, Run: call.Run, Model: call.Model.Name, Worker: call.Worker,
 		Kind: jobs.Interrupted, Billing: jobs.Free, Message: "the call was not made",

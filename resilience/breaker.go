@@ -45,6 +45,7 @@ type BreakerConfig struct {
 type Breaker struct {
 	config   BreakerConfig
 	settings string // as breaker.lua reads them
+	forms    forms[told]
 }
 
 // NewBreaker makes the guard of the circuits.
@@ -56,7 +57,7 @@ func NewBreaker(c BreakerConfig) *Breaker {
 	c.Window = cmp.Or(c.Window, time.Minute)
 	c.Volume = cmp.Or(c.Volume, 20)
 	c.Rate = cmp.Or(c.Rate, 0.5)
-	return &Breaker{c, fmt.Sprint(c.Failures, c.Recovery.Microseconds(), c.Probes, c.Window.Microseconds(), c.Volume, 100*c.Rate)}
+	return &Breaker{config: c, settings: fmt.Sprint(c.Failures, c.Recovery.Microseconds(), c.Probes, c.Window.Microseconds(), c.Volume, 100*c.Rate)}
 }
 
 // Module is the breaker's part of the gate's script.
@@ -65,19 +66,31 @@ func (b *Breaker) Module() lua.Module {
 }
 
 // Enter asks whether the model's circuit lets the call through.
-func (b *Breaker) Enter(call *jobs.Call) lua.Step { return b.step(call) }
+func (b *Breaker) Enter(call *jobs.Call) lua.Step { return b.step(call, "") }
+
+// due asks whether the circuit has opened while an admitted call waited.
+func (b *Breaker) due(call *jobs.Call) lua.Step { return b.step(call, "") }
 
 // Leave tells what the attempt says about the model.
 func (b *Breaker) Leave(call *jobs.Call, a *jobs.Attempt) lua.Step {
-	return b.step(call, string(a.Kind.Verdict()))
+	return b.step(call, a.Kind.Verdict())
 }
 
-func (b *Breaker) step(call *jobs.Call, more ...string) lua.Step {
-	return lua.Step{
-		Module: BreakerGuard,
-		Keys:   []string{b.key(call.Model.Name)},
-		Args:   append([]string{call.Worker, b.settings}, more...),
-	}
+// told is what the breaker is told of a call; most are told the same.
+type told struct {
+	model, worker string
+	verdict       jobs.Verdict // "" of an Enter
+}
+
+func (b *Breaker) step(call *jobs.Call, v jobs.Verdict) lua.Step {
+	t := told{call.Model.Name, call.Worker, v}
+	return b.forms.of(t, func() *lua.Form {
+		f := &lua.Form{Module: BreakerGuard, Keys: []string{b.key(t.model)}, Args: []string{t.worker, b.settings}}
+		if v != "" {
+			f.Args = append(f.Args, string(v))
+		}
+		return f
+	}).Step()
 }
 
 func (b *Breaker) key(model string) string { return b.config.Keys.Key("circuit", model) }

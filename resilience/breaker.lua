@@ -4,7 +4,7 @@
 --
 -- KEYS[1]  circuits  hash of 'fleet' or a worker's name -> the FIELDS below
 --
--- ARGV of Enter and Leave: worker, settings: failures, recovery (us), probes,
+-- ARGV of Enter, Due and Leave: worker, settings: failures, recovery (us), probes,
 --   window (us), least volume of the window and the rate of failures that
 --   opens (%), with blanks in between
 -- and of Leave also: verdict (good, bad, neutral or broken)
@@ -86,13 +86,20 @@ local function passed(memo)
   return p
 end
 
+-- Nearly all calls pass two closed circuits and bring a good result. What such
+-- calls have in common is kept by K, which is the same table for all of them,
+-- until a circuit changes: the circuits and the memo.
+local calm = {}
+
 local function open(c, now, recovery)
+  calm = {}
   c.state, c.gen, c.since, c.till = OPEN, c.gen + 1, now, now + recovery
   c.probes, c.passed, c.ramp, c.live = 0, 0, 0, 0
   c.window, c.good, c.bad, c.oldgood, c.oldbad = now, 0, 0, 0, 0
 end
 
 local function close(c, now)
+  calm = {}
   c.state, c.since, c.till, c.fails, c.ramp, c.live = CLOSED, now, 0, 0, now, 0
 end
 
@@ -128,19 +135,27 @@ local function room(c, now, probes)
   return probes * 2 ^ math.floor(elapsed / 1000000)
 end
 
+local function soon(s) return math.max(50000, math.min(1000000, s.recovery / 30)) end
+
 local function refusal(c, now, s)
   local whose = c.who == 'fleet' and 'the circuit' or "this worker's own circuit"
-  local soon = math.max(50000, math.min(1000000, s.recovery / 30))
   if c.state == OPEN then
     return {why = whose .. ' is open after ' .. int(c.fails) .. ' failures', wait = c.till - now}
   end
   if c.state == HALF and c.probes >= s.probes then
-    return {why = whose .. ' is half open and ' .. int(c.probes) .. ' probes are under way', wait = soon}
+    return {why = whose .. ' is half open and ' .. int(c.probes) .. ' probes are under way', wait = soon(s)}
   end
   local most = c.state == CLOSED and room(c, now, s.probes)
   if most and c.live >= most then
-    return {why = whose .. ' has just closed and calls are ramping up', wait = soon}
+    return {why = whose .. ' has just closed and calls are ramping up', wait = soon(s)}
   end
+end
+
+-- bars is how long a call that passed in an earlier generation is kept by what
+-- the circuit has become since.
+local function bars(c, gen, now, s)
+  if c.gen == gen or c.state == CLOSED then return 0 end
+  return c.state == OPEN and c.till - now or soon(s)
 end
 
 local function admit(c, now, s)
@@ -153,6 +168,15 @@ local function admit(c, now, s)
     save(c)
   end
   return int(c.gen) .. as
+end
+
+local function free(c, now, s) return c.state == CLOSED and not room(c, now, s.probes) end
+
+-- settle remembers a pair that is closed for good, and whose windows are of now.
+local function settle(K, fleet, own, now, s)
+  if free(fleet, now, s) and free(own, now, s) then
+    calm[K] = {fleet = fleet, own = own, memo = int(fleet.gen) .. 'n ' .. int(own.gen) .. 'n'}
+  end
 end
 
 -- release gives back the place of a probe, or of a call in the ramp.
@@ -196,6 +220,8 @@ local function quorum(key, fleet, now, window)
   return bad * 2 > live
 end
 
+local function always() return true end
+
 -- learn moves one circuit by the result of a call that belongs to its present
 -- generation.
 local function learn(c, now, s, verdict, agreed)
@@ -217,18 +243,36 @@ end
 
 return {
   check = function(K, A, ctx)
+    if calm[K] then return end
     local s = settings(A[2])
     local fleet, own = pair(K[1], A[1], ctx.now)
     return refusal(fleet, ctx.now, s) or refusal(own, ctx.now, s)
   end,
 
   apply = function(K, A, ctx)
+    if calm[K] then return calm[K].memo, 0 end
     local s = settings(A[2])
     local fleet, own = pair(K[1], A[1], ctx.now)
+    settle(K, fleet, own, ctx.now, s)
     return admit(fleet, ctx.now, s) .. ' ' .. admit(own, ctx.now, s), 0
   end,
 
+  -- A call that waited for its time is not sent into a circuit that has opened
+  -- meanwhile.
+  due = function(K, A, ctx, memo)
+    if not memo then return 0 end
+    local s, p = settings(A[2]), passed(memo)
+    local fleet, own = pair(K[1], A[1], ctx.now)
+    return math.max(bars(fleet, p.fgen, ctx.now, s), bars(own, p.ogen, ctx.now, s))
+  end,
+
   leave = function(K, A, ctx, memo)
+    local c = calm[K]
+    if c and c.memo == memo and A[3] == 'good' then
+      local fleet, own = c.fleet, c.own
+      fleet.good, own.good, fleet.fails, own.fails = fleet.good + 1, own.good + 1, 0, 0
+      return
+    end
     if not memo then return end
     local s, now, verdict, p = settings(A[2]), ctx.now, A[3], passed(memo)
     local fleet, own = pair(K[1], A[1], now)
@@ -240,12 +284,13 @@ return {
     if verdict == 'neutral' or not current then return end
     if own.new then all(K[1], now, s.window) end
     own.new, own.seen = false, now
-    if still then learn(own, now, s, verdict, function() return true end) end
+    if still then learn(own, now, s, verdict, always) end
     learn(fleet, now, s, verdict, function() return quorum(K[1], fleet, now, s.window) end)
     -- What shut this worker out alone is not held against the model.
     if still and own.state == OPEN and fleet.state == CLOSED then
       fleet.fails = math.max(0, fleet.fails - own.fails)
     end
+    if still and verdict == 'good' then settle(K, fleet, own, now, s) end
   end,
 
   lapse = function(K, A, ctx, memo)

@@ -211,13 +211,14 @@ func (m *breakerModel) check(t *rapid.T) {
 }
 
 func TestBreakerDoesAsItsModel(t *testing.T) {
-	t.Parallel()
-	s, run := onMini(t), 0
-	rapid.Check(t, func(t *rapid.T) {
-		run++
-		keys := lua.Keyspace(fmt.Sprint("run", run))
-		m := &breakerModel{fleet: newModelCircuit(), workers: make(map[string]*modelCircuit)}
-		m.desk = s.desk(t, NewBreaker(BreakerConfig{Redis: s.rdb, Keys: keys, Volume: 1 << 20}), keys)
-		t.Repeat(map[string]func(*rapid.T){"": m.check, "enter": m.Enter, "leave": m.Leave, "wait": m.Wait})
+	onBoth(t, func(t *testing.T, s *store) {
+		run := 0
+		rapid.Check(t, func(t *rapid.T) {
+			run++
+			keys := lua.Keyspace(fmt.Sprint("run", run))
+			m := &breakerModel{fleet: newModelCircuit(), workers: make(map[string]*modelCircuit)}
+			m.desk = s.desk(t, NewBreaker(BreakerConfig{Redis: s.rdb, Keys: keys, Volume: 1 << 20}), keys)
+			t.Repeat(map[string]func(*rapid.T){"": m.check, "enter": m.Enter, "leave": m.Leave, "wait": m.Wait})
+		})
 	})
 }

@@ -62,6 +62,31 @@ func TestCircuitOpensForTheWholeFleet(t *testing.T) {
 	})
 }
 
+// Calls that waited for their time used to be sent into the circuit that had
+// opened meanwhile.
+func TestCallThatWaitsForItsTimeIsKeptByACircuitThatOpens(t *testing.T) {
+	circuits(t, func(t *testing.T, d *desk) {
+		d.needsTime()
+		due := func(c *jobs.Call) time.Duration {
+			return d.run(lua.Op{Kind: lua.Due, Call: c.ID, Steps: []lua.Step{d.guard.(*Breaker).due(c)}})[0].Wait
+		}
+		waits := d.admit(newCall("b"))
+		d.ends(4, "a", bad)
+		within(t, "while it is closed", due(waits), 0, 0)
+		d.ends(1, "a", bad)
+		within(t, "while it is open", due(waits), 30*time.Second, 30*time.Second)
+		d.pass(20 * time.Second)
+		d.run(lua.Op{Kind: lua.Beat, Lease: lease, Calls: []string{waits.ID}})
+		d.pass(10 * time.Second)
+		within(t, "while it is half open", due(waits), time.Millisecond, time.Second)
+		probe := d.admit(newCall("b"))
+		within(t, "of a probe", due(probe), 0, 0)
+		d.leave(probe, jobs.Attempt{})
+		d.ends(2, "b", jobs.Attempt{})
+		within(t, "once it has closed", due(waits), 0, 0)
+	})
+}
+
 func TestCircuitVerdicts(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -34,9 +34,18 @@ type Chain struct {
 	Guardrails Guardrails
 
 	// Patience is how long refusals and rate limits of one model are waited
-	// out in the slot, all together, before the next model is asked; default
-	// 30s. A slot that waits costs little, a dearer model may cost a lot.
+	// out in the slot, all together; default 30s. After that the job is handed
+	// back for a while or, if it was not for a limit's sake, the next model is
+	// asked.
 	Patience time.Duration
+
+	// WhenLimited says what a job does whose model's quota is used up for now,
+	// unless its batch says so; default jobs.AutoWhenLimited.
+	WhenLimited jobs.WhenLimited
+
+	// Detours remembers how many of a batch's jobs went to a dearer model to
+	// meet the deadline; nil forgets, so that more of them may than need to.
+	Detours *Detours
 
 	Worker string // the process, for the record
 	Cache  Cache  // earlier answers, for batches that accept them; may be nil
@@ -45,14 +54,16 @@ type Chain struct {
 	// so that a model whose price nobody knows must not be asked; nil is none.
 	Budgeted func(*jobs.Call) bool
 
-	// WhenSpent tells what becomes of a job whose call no budget allows any
-	// more, given what its batch says; nil leaves it to the batch.
-	WhenSpent func(call *jobs.Call, batch jobs.Spent) jobs.Spent
-
 	// Stopping is closed when the worker is to stop: waits end, no further
 	// call is begun and the job is handed back. A call on its way is finished,
-	// and so is a conversation with tools. May be nil.
+	// and so is a conversation with tools that nobody could go on with. May be
+	// nil.
 	Stopping <-chan struct{}
+
+	// Freed returns nil or, while nothing that a call brings could be stored,
+	// a channel that is closed when it can be: no call is begun before. May be
+	// nil.
+	Freed func() <-chan struct{}
 
 	// OnError is told what went wrong around the calls: the gate out of reach,
 	// a provider that refuses our key. May be nil.
@@ -68,9 +79,21 @@ type Task struct {
 	Batch   *jobs.Batch
 	Request *jobs.Request
 
+	// Lost is closed when the lease on the job is lost: a call on its way is
+	// finished, no other is begun and the job goes back. May be nil.
+	Lost <-chan struct{}
+
 	// Settled asks the broker whether the job has its outcome. It is asked
-	// between admission and call; nil if the delivery is certainly the first.
+	// between admission and call; nil if it certainly has none.
 	Settled func(context.Context) (bool, error)
+
+	// Expires is until when the job is ours. A process that was frozen may run
+	// on before anybody has told it that this is over, so the clock is asked
+	// before each call; nil if the job cannot be lost.
+	Expires func() time.Time
+
+	// Outlook is how the job's batch gets on; nil if nobody knows.
+	Outlook func() jobs.Outlook
 
 	// Tried tells how each model failed this run of the job in earlier
 	// deliveries. One that failed Retry.Most times is neither asked nor waited
@@ -78,32 +101,77 @@ type Task struct {
 	// another, and each may have to be paid.
 	Tried map[string]jobs.Tries
 
-	// Turn runs the tools that an answer calls and returns the messages that
-	// go back to the model, which is then asked again. Nil for jobs without
-	// tools: an answer that calls some is then the end.
-	Turn func(context.Context, *jobs.Answer) ([]jobs.Message, error)
+	// Resumed is how far an earlier delivery came with this run of the job, nil
+	// if it came nowhere. Its attempts are part of the outcome.
+	Resumed *jobs.Checkpoint
+
+	// Keep puts on record how far the job has come, as jobs.Delivery's
+	// Checkpoint does. Nil keeps nothing.
+	Keep func(context.Context, *jobs.Checkpoint) error
+
+	// Turn runs the tools that the last message of the conversation calls and
+	// returns the replies that go back to the model, which is then asked again.
+	// Nil for jobs without tools: an answer that calls some is then the end.
+	Turn func(ctx context.Context, talk []jobs.Message) ([]jobs.Message, error)
+
+	// Standard is what answers are held to. Nil takes what a model says.
+	Standard Standard
+
+	// Judges are the models that have to agree to an answer: the first that
+	// rules decides. There are none unless the batch demands one.
+	Judges []Link
+
+	// Part makes the batch's request about a part of the document's text. Nil
+	// if the document cannot be cut.
+	Part func(text string) (*jobs.Request, error)
 }
 
 // Run takes a job through the whole chain once and blocks until that is done,
 // waits and retries included. Left to right, never back: a model that was
-// passed over is not asked again in this run.
+// passed over is not asked again in this run, unless it was for its quota alone
+// and no other had room.
 //
 // If ctx is cancelled the job is handed back with the attempts made so far; a
 // call that is on its way is cut short, and presumed paid if it was sent.
 func (c *Chain) Run(ctx context.Context, t Task) jobs.Decision {
 	r := c.begin(t)
-	for i := range r.chain.Links {
-		link := &r.chain.Links[i]
-		answer, stuck := r.converse(ctx, link)
-		if stuck == nil {
-			return jobs.Decision{Outcome: r.answered(link.Model, answer)}
+	for links := r.links(); len(links) > 0; links = r.limitedAgain() {
+		for _, link := range links {
+			if d, over := r.try(ctx, link); over {
+				return d
+			}
 		}
-		r.obstacles = append(r.obstacles, stuck)
-		if stuck.sort.endsRun() {
-			return r.end(stuck)
+	}
+	for _, link := range r.spared() {
+		if d, over := r.try(ctx, link); over {
+			return d
+		}
+	}
+	for i := range r.lastResort() {
+		if d, over := r.try(ctx, &r.chain.Links[i]); over {
+			return d
 		}
 	}
 	return r.exhausted(ctx)
+}
+
+// try asks one model. It reports whether that ended the run.
+func (r *run) try(ctx context.Context, link *Link) (jobs.Decision, bool) {
+	if r.hasPassed(link.Model.Name) {
+		return jobs.Decision{}, false
+	}
+	answer, stuck := r.answer(ctx, link)
+	if stuck == nil {
+		return jobs.Decision{Outcome: r.answered(link.Model, answer)}, true
+	}
+	r.obstacles = append(r.obstacles, stuck)
+	switch {
+	case stuck.sort.endsRun():
+		return r.end(stuck), true
+	case stuck.unruled:
+		return r.exhausted(ctx), true
+	}
+	return jobs.Decision{}, false
 }
 
 func (c *Chain) begin(t Task) *run {
@@ -117,10 +185,16 @@ func (c *Chain) begin(t Task) *run {
 	}
 	request := *t.Request
 	r := &run{chain: &chain, task: t, request: &request}
+	saved := r.resume()
 	if t.Turn != nil && request.Body == nil {
-		r.meter = newMeter(c.Guardrails.withDefaults())
+		r.meter = newMeter(r.limits(), saved.Meter)
 	}
 	return r
+}
+
+// limits are the guardrails of the run: the batch's, or else the chain's.
+func (r *run) limits() Guardrails {
+	return r.task.Batch.Guardrails.Or(r.chain.Guardrails).Or(usualGuardrails)
 }
 
 func (c *Chain) report(err error) {

@@ -13,7 +13,8 @@ const (
 	lookWithin  = 10 * time.Second // for asking the broker about an outcome
 	awayWait    = 5 * time.Second  // before a job comes back that met a gate out of reach
 	leastWait   = 100 * time.Millisecond
-	longestWait = time.Hour // a job looks again by then, whatever it was told
+	alreadySeen = 10 * time.Millisecond // a pause asked for within that time is not looked for
+	longestWait = time.Hour             // a job looks again by then, whatever it was told
 )
 
 // admit blocks until the call may be sent this very moment, or tells why it
@@ -23,6 +24,15 @@ func (a *asking) admit(ctx context.Context, call *jobs.Call) *obstacle {
 		if stuck := a.halted(ctx); stuck != nil {
 			return stuck
 		}
+		if a.awaitRoom(ctx) {
+			continue
+		}
+		if wait := a.chain.Gate.Ahead(call); wait > 0 {
+			if why := a.passes(wait); why != "" {
+				return a.stuck(limited, wait, "its quota is used up for now%s", why)
+			}
+		}
+		call.ID = a.chain.NewID() // what was turned away is never made
 		pass, err := a.chain.Gate.Enter(ctx, call)
 		if err != nil {
 			return a.lost(ctx, err)
@@ -34,6 +44,31 @@ func (a *asking) admit(ctx context.Context, call *jobs.Call) *obstacle {
 			return stuck
 		}
 	}
+}
+
+// awaitRoom waits while what the call brings could not be stored, or until the
+// run has to end, and reports whether it had to.
+func (a *asking) awaitRoom(ctx context.Context) bool {
+	if a.chain.Freed == nil {
+		return false
+	}
+	freed := a.chain.Freed()
+	if freed == nil {
+		return false
+	}
+	var late <-chan time.Time
+	if left, ok := a.left(); ok {
+		t := time.NewTimer(left)
+		defer t.Stop()
+		late = t.C
+	}
+	select {
+	case <-freed:
+	case <-late:
+	case <-ctx.Done():
+	case <-a.stop():
+	}
+	return true
 }
 
 // lost is for when nobody could be asked. Should the call be admitted after
@@ -49,15 +84,37 @@ func (a *asking) lost(ctx context.Context, err error) *obstacle {
 // lastCheck waits for an admitted call's turn and makes sure that it is still
 // wanted then. If it is not, the call is given back unmade.
 func (a *asking) lastCheck(ctx context.Context, call *jobs.Call, wait time.Duration) *obstacle {
-	a.sleep(ctx, wait)
-	stuck := a.halted(ctx)
+	stuck := a.awaitTurn(ctx, call, wait)
 	if stuck == nil && a.task.Settled != nil {
-		stuck = a.looked(ctx)
+		if stuck = a.looked(ctx); stuck == nil {
+			stuck = a.halted(ctx) // looking takes its time
+		}
 	}
 	if stuck != nil {
 		a.leave(ctx, call, unmade(call))
 	}
 	return stuck
+}
+
+// awaitTurn waits for an admitted call's turn, and on if the provider has asked
+// for a pause meanwhile or the circuit has opened; a long one is left to others.
+func (a *asking) awaitTurn(ctx context.Context, call *jobs.Call, wait time.Duration) *obstacle {
+	for wait > 0 {
+		a.sleep(ctx, wait)
+		if stuck := a.halted(ctx); stuck != nil {
+			return stuck
+		}
+		if wait < alreadySeen {
+			break
+		}
+		if wait = a.chain.Gate.Due(ctx, call); wait > 0 {
+			if stuck := a.overlimit(wait, "a pause or an open circuit holds it up"); stuck != nil {
+				return stuck
+			}
+		}
+		a.patience -= wait
+	}
+	return a.halted(ctx)
 }
 
 // looked asks the broker whether somebody else has answered by now.
@@ -84,18 +141,33 @@ func (a *asking) refused(ctx context.Context, call *jobs.Call, no *Refusal) *obs
 		return a.stuck(open, no.Wait, "%s", no.Reason)
 	case no.Guard == ClaimGuard:
 		return a.stuck(claimed, no.Wait, "%s", no.Reason)
-	case no.Guard == LedgerGuard && no.Final && call.Limit > 0 && call.Worst > call.Limit:
-		return a.stuck(never, 0, "%s", no.Reason)
 	case no.Guard == LedgerGuard && no.Final:
-		return a.stuck(spent, 0, "%s", no.Reason)
+		return a.unpayable(call, no)
 	case no.Final:
 		return a.stuck(barred, 0, "%s", no.Reason)
+	case no.Guard == LimiterGuard:
+		return a.sitOut(ctx, no.Wait, no.Reason)
 	case a.rest(ctx, no.Wait):
 		return nil
-	case no.Guard == LedgerGuard:
-		return a.stuck(held, no.Wait, "%s", no.Reason)
 	}
-	return a.stuck(limited, no.Wait, "%s", no.Reason)
+	return a.stuck(held, no.Wait, "%s", no.Reason)
+}
+
+// unpayable makes an obstacle of money that does not suffice.
+func (a *asking) unpayable(call *jobs.Call, no *Refusal) *obstacle {
+	o := a.stuck(spent, 0, "%s", no.Reason)
+	o.need, o.then = call.Worst, no.Then
+	switch {
+	case no.Never:
+		o.sort = never
+		if p := call.Model.Price; p != nil {
+			o.why += fmt.Sprintf(", and %s tokens in at %v and up to %s out at %v a million make %v",
+				grouped(call.Input), p.Input, grouped(call.Output), p.Output, call.Worst)
+		}
+	case no.Cheaper:
+		o.sort = dear
+	}
+	return o
 }
 
 // rest waits in the slot if patience allows. A little is added at random, so

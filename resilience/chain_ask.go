@@ -1,9 +1,11 @@
 package resilience
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,30 +17,50 @@ import (
 type asking struct {
 	*run
 	link     *Link
+	step     step
 	plan     jobs.Call     // every call is a copy with its own id
 	patience time.Duration // what is left of it
 	calls    int
 	failures int // calls that used up a try
 	limits   int // calls that were rate limited
+	repaired bool
 }
 
 // ask asks one model as often as its tries allow.
-func (r *run) ask(ctx context.Context, link *Link) (*jobs.Answer, *obstacle) {
-	a := &asking{run: r, link: link, patience: r.chain.Patience}
+func (r *run) ask(ctx context.Context, link *Link, s step) (*jobs.Answer, *obstacle) {
+	a := &asking{run: r, link: link, step: s, patience: r.chain.Patience}
+	if link.Model.Name == r.chosen {
+		a.failures = r.failures
+	}
 	if stuck := a.prepare(); stuck != nil {
 		return nil, stuck
 	}
+	if answer, stuck, over := a.takeUp(ctx); over {
+		return answer, stuck
+	}
 	for {
 		call := a.plan
-		call.ID = r.chain.NewID()
 		if stuck := a.admit(ctx, &call); stuck != nil {
 			return nil, stuck
 		}
 		answer, fail := a.send(ctx, &call)
+		if fail == nil && a.judged(answer) {
+			var stuck *obstacle
+			if fail, stuck = a.rule(ctx, answer); stuck != nil {
+				return nil, stuck
+			}
+		}
 		if fail == nil {
 			return answer, nil
 		}
-		if stuck := a.failed(ctx, fail); stuck != nil {
+		stuck, again := a.repair(ctx, fail)
+		if again {
+			continue
+		}
+		if stuck == nil {
+			stuck = a.failed(ctx, fail)
+		}
+		if stuck != nil {
 			return nil, stuck
 		}
 	}
@@ -53,8 +75,14 @@ func (a *asking) prepare() *obstacle {
 	if t := t.Tried[m.Name]; t.Failed >= a.chain.Retry.Most {
 		return a.stuckWith(failed, 0, &jobs.Failure{Kind: t.Kind, Message: t.Message})
 	}
-	input, output := a.link.Asker.Tokens(a.request), int64(m.MaxOutput)
-	if own := int64(a.request.MaxOutput); own > 0 {
+	if stuck := a.doubted(); stuck != nil {
+		return stuck
+	}
+	if !m.Vision && seen(a.step.request) {
+		return a.stuck(blind, 0, "does not see images: one that does has vision: true")
+	}
+	input, output := a.link.Asker.Tokens(a.step.request), int64(m.MaxOutput)
+	if own := int64(a.step.request.MaxOutput); own > 0 {
 		output = min(output, own)
 	}
 	if m.Context > 0 {
@@ -69,16 +97,24 @@ func (a *asking) prepare() *obstacle {
 	}
 	a.plan = jobs.Call{
 		Worker: a.chain.Worker,
-		Job:    t.Job.ID, Run: t.Job.Run, Batch: t.Batch.ID, Tenant: t.Batch.Tenant, Limit: t.Batch.Budget,
-		Model: m, Input: input, Output: output,
+		Job:    t.Job.ID, Run: t.Job.Run, Batch: t.Batch.ID, Tenant: t.Batch.Tenant,
+		Limit: t.Batch.Budget, AlertAt: t.Batch.AlertAt, CheaperAt: t.Batch.CheaperAt,
+		Model: m, Step: cmp.Or(a.step.name, a.meter.step()), Input: input, Output: output,
+		Weight: t.Batch.Weight, Urgent: t.Batch.Urgent,
 	}
 	if m.Price == nil && a.budgeted(&a.plan) {
 		return a.stuck(spent, 0, "no price is known for model %s but a budget applies; add price: to drover.yaml", m.Name)
 	}
 	if m.Price != nil {
 		a.plan.Worst = m.Price.Worst(input, output)
+		a.plan.Cheaper = a.cheaperLeft()
 	}
 	return nil
+}
+
+// seen reports whether a request has images.
+func seen(r *jobs.Request) bool {
+	return slices.ContainsFunc(r.Messages, func(m jobs.Message) bool { return len(m.Images) > 0 })
 }
 
 func (r *run) budgeted(call *jobs.Call) bool {
@@ -94,6 +130,7 @@ func (a *asking) send(ctx context.Context, call *jobs.Call) (*jobs.Answer, *jobs
 	answer, fail := a.put(ctx, call)
 	attempt := record(call, started, answer, fail)
 	a.attempts = append(a.attempts, attempt)
+	a.reject(&attempt, fail)
 	a.meter.spend(attempt.Usage)
 	if fail != nil && fail.Kind == jobs.Truncated {
 		a.cut, a.cutBy = fail.Answer, call.Model.Name
@@ -118,11 +155,14 @@ func (a *asking) put(ctx context.Context, call *jobs.Call) (answer *jobs.Answer,
 		ctx, cancel = context.WithTimeoutCause(ctx, m.Timeout, late)
 		defer cancel()
 	}
-	answer, err := a.link.Asker.Ask(ctx, a.request, int(call.Output))
+	answer, err := a.link.Asker.Ask(ctx, a.step.request, int(call.Output))
 	if err != nil {
 		return nil, cause(outer, ctx, err)
 	}
-	if fail := judge(answer, a.request); fail != nil {
+	if fail := appraise(answer, a.step.request); fail != nil {
+		return nil, fail
+	}
+	if fail := a.step.passes(answer); fail != nil {
 		return nil, fail
 	}
 	return answer, nil
@@ -147,10 +187,10 @@ func cause(outer, inner context.Context, err error) *jobs.Failure {
 	return &own
 }
 
-// judge tells what is wrong with an answer, or nil. The answer to a ready
+// appraise tells what is wrong with an answer, or nil. The answer to a ready
 // request is the caller's own business: it is passed on as it is, cut off or
 // empty, as the provider's own batches do.
-func judge(a *jobs.Answer, req *jobs.Request) *jobs.Failure {
+func appraise(a *jobs.Answer, req *jobs.Request) *jobs.Failure {
 	var fail *jobs.Failure
 	switch {
 	case a == nil:
@@ -168,6 +208,11 @@ func judge(a *jobs.Answer, req *jobs.Request) *jobs.Failure {
 	default:
 		return nil
 	}
+	return unusable(fail, a)
+}
+
+// unusable is a failure of an answer that was paid for.
+func unusable(fail *jobs.Failure, a *jobs.Answer) *jobs.Failure {
 	fail.Billing, fail.Answer = jobs.Billed, a
 	fail.Status, fail.Quota, fail.RequestID = a.Status, a.Quota, a.RequestID
 	return fail
@@ -175,7 +220,7 @@ func judge(a *jobs.Answer, req *jobs.Request) *jobs.Failure {
 
 // stuck makes an obstacle of something other than a failed call.
 func (a *asking) stuck(s sort, wait time.Duration, format string, args ...any) *obstacle {
-	return &obstacle{sort: s, model: a.link.Model.Name, why: fmt.Sprintf(format, args...), wait: wait, tries: a.calls}
+	return &obstacle{sort: s, model: a.link.Model.Name, why: fmt.Sprintf(format, args...), wait: wait, tries: a.calls, failed: a.failures}
 }
 
 // stuckWith makes an obstacle of a failure.

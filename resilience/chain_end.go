@@ -13,12 +13,15 @@ import (
 // end decides a run that an obstacle ended before all models were tried.
 func (r *run) end(o *obstacle) jobs.Decision {
 	switch o.sort {
-	case hopeless:
+	case hopeless, doubtful:
 		return r.dead(o)
 	case claimed:
 		return r.wait(o.wait)
 	case away:
 		return r.rest(o.wait)
+	case queued:
+		wait, _ := r.wakes()
+		return r.rest(wait)
 	case late:
 		end := r.outcome(jobs.Expired)
 		end.Kind = jobs.PastDeadline
@@ -27,7 +30,7 @@ func (r *run) end(o *obstacle) jobs.Decision {
 	}
 	// Stopping, or settled by somebody else: whoever gets the job next looks
 	// before anything is called, and lets go of it.
-	return jobs.Decision{Back: true, Attempts: r.attempts}
+	return jobs.Decision{Back: true, Attempts: r.attempts[r.kept:]}
 }
 
 // exhausted decides a run in which no model answered.
@@ -41,12 +44,7 @@ func (r *run) exhausted(ctx context.Context) jobs.Decision {
 		return r.rest(wait)
 	}
 	if o, ok := r.broke(); ok {
-		if o.sort == never || r.whenSpent(o) == jobs.BuryWhenSpent {
-			return r.dead(o)
-		}
-		d := r.rest(r.chain.Patience)
-		d.Pause = "the money does not suffice: " + r.clauses()
-		return d
+		return r.unpaid(o)
 	}
 	if o := r.standIn(ctx); o != nil {
 		return jobs.Decision{Outcome: o}
@@ -89,34 +87,8 @@ func (r *run) failuresOf(model string) (n int) {
 // not merely busy or dear.
 func (r *run) allDown() bool {
 	return !slices.ContainsFunc(r.obstacles, func(o *obstacle) bool {
-		return o.sort == limited || o.sort == held
+		return o.sort == limited || o.sort == putOff || o.sort == held || o.sort == dear
 	})
-}
-
-// broke returns the obstacle that stands for money if money is all that was
-// in the way: one that a higher limit removes rather than one that none does.
-func (r *run) broke() (found *obstacle, ok bool) {
-	for _, o := range r.obstacles {
-		switch {
-		case o.sort == failed || o.sort == barred:
-			return nil, false
-		case o.sort.money() && (found == nil || found.sort == never):
-			found = o
-		}
-	}
-	return found, found != nil
-}
-
-// whenSpent is what becomes of a job that o, which is about money, keeps from
-// being answered.
-func (r *run) whenSpent(o *obstacle) jobs.Spent {
-	batch := r.task.Batch
-	for i := range r.chain.Links {
-		if m := r.chain.Links[i].Model; m.Name == o.model && r.chain.WhenSpent != nil {
-			return r.chain.WhenSpent(&jobs.Call{Batch: batch.ID, Tenant: batch.Tenant, Model: m}, batch.WhenSpent)
-		}
-	}
-	return batch.WhenSpent
 }
 
 // last is the obstacle that tells best why the job died: the newest failure,
@@ -145,7 +117,7 @@ func (r *run) wait(d time.Duration) jobs.Decision {
 	if left, ok := r.left(); ok {
 		d = max(min(d, left), time.Millisecond)
 	}
-	return jobs.Decision{Wait: d, Attempts: r.attempts}
+	return jobs.Decision{Wait: d, Attempts: r.attempts[r.kept:]}
 }
 
 // rest is a wait that holds for all jobs of the batch.
@@ -158,21 +130,31 @@ func (r *run) rest(d time.Duration) jobs.Decision {
 // outcome starts the outcome of the run.
 func (r *run) outcome(s jobs.Status) *jobs.Outcome {
 	o := jobs.NewOutcome(r.task.Job, r.task.Batch, s, r.attempts)
-	o.Skipped = r.skipped()
+	o.Skipped, o.Rejected = r.skipped(), r.Rejected
+	o.Pieces = r.Cut
 	o.Worker = r.chain.Worker
 	o.Finished = time.Now().UTC()
+	if r.meter.underway() {
+		o.Transcript = shortened(r.request.Messages)
+	}
 	return o
 }
 
 // answered is the outcome of an answer. One by a later model is partial, for
 // whatever reason the earlier ones were passed over.
 func (r *run) answered(m *jobs.Model, a *jobs.Answer) *jobs.Outcome {
+	r.unneeded(m)
 	o := r.outcome(jobs.Answered)
 	r.fill(o, m.Name, a)
+	if n := len(r.attempts); n > 0 && !r.task.Batch.Deadline.IsZero() {
+		r.chain.Detours.took(r.task.Batch.ID, m.Name, r.attempts[n-1].Took, r.hurried && r.passedOver())
+	}
 	if len(r.obstacles) > 0 {
 		o.Degraded = jobs.Partial
 		o.Reason = fmt.Sprintf("answered by %s because %s", m.Name, r.clauses())
 	}
+	r.grade(o)
+	r.tellLength(o)
 	return o
 }
 
@@ -196,14 +178,13 @@ func (r *run) dead(why *obstacle) jobs.Decision {
 	case len(r.attempts) > 0: // it met an open circuit after its last failure
 		newest := r.attempts[len(r.attempts)-1]
 		o.Kind, o.Code = newest.Kind, newest.Status
+	case why.sort == blind:
+		o.Kind = jobs.InvalidRequest
 	default:
 		o.Kind = jobs.Overflow
 	}
 	if r.cut != nil {
 		r.fill(o, r.cutBy, r.cut)
-	}
-	if r.meter != nil {
-		o.Transcript = shortened(r.request.Messages)
 	}
 	return jobs.Decision{Outcome: o}
 }

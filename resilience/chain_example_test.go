@@ -3,6 +3,7 @@ package resilience_test
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/resilience"
@@ -26,6 +27,12 @@ type open struct{}
 func (open) Enter(context.Context, *jobs.Call) (resilience.Pass, error) {
 	return resilience.Pass{}, nil
 }
+
+// Due implements Admission.
+func (open) Ahead(*jobs.Call) time.Duration { return 0 }
+
+func (open) Due(context.Context, *jobs.Call) time.Duration { return 0 }
+
 func (open) Leave(context.Context, *jobs.Call, *jobs.Attempt) error { return nil }
 
 func ExampleChain() {

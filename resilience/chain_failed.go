@@ -28,17 +28,53 @@ func (a *asking) failed(ctx context.Context, fail *jobs.Failure) *obstacle {
 		return a.rateLimited(ctx, fail)
 	case !fail.Kind.Retryable():
 		return a.stuckWith(failed, 0, fail)
+	case a.attempts[len(a.attempts)-1].Ambiguous() && a.chain.Retry.Ambiguous != jobs.AskAgain:
+		return a.ambiguous(fail)
 	}
 	return a.retry(ctx, fail)
+}
+
+// ambiguous passes over a model whose call may have been paid for, or gives
+// the whole job up, as the configuration says.
+func (a *asking) ambiguous(fail *jobs.Failure) *obstacle {
+	sort, then := failed, "so "+a.link.Model.Name+" is not asked again"
+	if a.chain.Retry.Ambiguous == jobs.BuryAmbiguous {
+		sort, then = doubtful, "and retry.ambiguous is bury: only a replay asks again"
+	}
+	told := *fail
+	told.Message += "; it may have been paid for, " + then
+	return a.stuckWith(sort, 0, &told)
+}
+
+// doubted tells of an ambiguous call in an earlier delivery of this run, if
+// the configuration wants no other after it: of this model, or of any.
+func (a *asking) doubted() *obstacle {
+	policy, m := a.chain.Retry.Ambiguous, a.link.Model.Name
+	if policy == jobs.AskAgain {
+		return nil
+	}
+	for _, link := range a.chain.Links {
+		name := link.Model.Name
+		t := a.task.Tried[name]
+		if t.Ambiguous == 0 || policy == jobs.AskNext && name != m {
+			continue
+		}
+		return a.ambiguous(jobs.Failf(t.Kind, "in an earlier delivery, %s failed with %s", name, t.Message))
+	}
+	return nil
 }
 
 func (a *asking) rateLimited(ctx context.Context, fail *jobs.Failure) *obstacle {
 	a.limits++
 	wait := a.chain.Retry.Delay(a.limits, fail.RetryAfter)
-	if a.limits <= maxLimits && a.rest(ctx, wait) {
-		return nil
+	if a.limits > maxLimits {
+		a.patience = 0
 	}
-	return a.stuckWith(limited, wait, fail)
+	stuck := a.sitOut(ctx, wait, fail.Error())
+	if stuck != nil {
+		stuck.failure = fail
+	}
+	return stuck
 }
 
 // retry waits before another try. A model that says "not before" for longer
@@ -50,9 +86,9 @@ func (a *asking) retry(ctx context.Context, fail *jobs.Failure) *obstacle {
 	case a.failures >= a.chain.Retry.Tries:
 		return a.stuckWith(failed, 0, fail)
 	case fail.RetryAfter > a.patience:
-		return a.stuckWith(limited, fail.RetryAfter, fail)
+		return a.stuckWith(putOff, fail.RetryAfter, fail)
 	case !a.chain.Retry.Budget.Take():
-		return a.stuckWith(limited, a.chain.Patience, fail)
+		return a.stuckWith(putOff, a.chain.Patience, fail)
 	}
 	a.sleep(ctx, a.chain.Retry.Delay(a.failures, fail.RetryAfter))
 	return nil
@@ -61,7 +97,7 @@ func (a *asking) retry(ctx context.Context, fail *jobs.Failure) *obstacle {
 // record makes the attempt of a call that was answered, or failed.
 func record(call *jobs.Call, started time.Time, answer *jobs.Answer, fail *jobs.Failure) jobs.Attempt {
 	a := jobs.Attempt{
-		Call: call.ID, Run: call.Run, Model: call.Model.Name, Worker: call.Worker,
+		Call: call.ID, Run: call.Run, Model: call.Model.Name, Worker: call.Worker, Step: call.Step,
 		Started: started, Took: time.Since(started), Billing: jobs.Billed,
 	}
 	if fail != nil {

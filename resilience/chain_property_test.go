@@ -55,13 +55,14 @@ func (c *chaos) play() {
 		}
 	}
 	if c.often() {
-		s.task.Turn = func(context.Context, *jobs.Answer) ([]jobs.Message, error) {
+		s.task.Turn = func(context.Context, []jobs.Message) ([]jobs.Message, error) {
 			c.mayPanic()
 			return []jobs.Message{{Role: jobs.ToolRole}}, c.seldom("tool fails")
 		}
 	}
 	s.task.Batch.Budget = oneOf[jobs.USD](c, 0, 1000, jobs.Dollar)
-	s.task.Batch.WhenSpent = oneOf[jobs.Spent](c, "", jobs.BuryWhenSpent)
+	s.task.Batch.WhenSpent = oneOf[jobs.Spent](c, "", jobs.BuryWhenSpent, jobs.ExpireWhenSpent)
+	s.task.Batch.WhenLimited = oneOf[jobs.WhenLimited](c, "", jobs.WaitWhenLimited, jobs.FallBackWhenLimited)
 	s.task.Batch.Degrade.Unavailable = oneOf[string](c, "", "sorry")
 	s.small.script = []reply{c.reply}
 	s.large.script = s.small.script
@@ -86,11 +87,19 @@ func (c *chaos) Enter(ctx context.Context, call *jobs.Call) (Pass, error) {
 			Guard: oneOf[string](c, BreakerGuard, LimiterGuard, LedgerGuard, ClaimGuard),
 			Final: c.often(),
 			Wait:  c.wait(),
+			Never: c.often(), Cheaper: call.Cheaper && c.often(),
+			Then: oneOf[jobs.Spent](c, "", jobs.BuryWhenSpent, jobs.ExpireWhenSpent),
 		}}, nil
 	}
 	c.live[call.ID] = true
 	return Pass{Wait: oneOf[time.Duration](c, 0, time.Second)}, nil
 }
+
+// Ahead implements Admission.
+func (c *chaos) Ahead(*jobs.Call) time.Duration { return oneOf[time.Duration](c, 0, 0, 5*time.Second) }
+
+// Due implements Admission.
+func (*chaos) Due(context.Context, *jobs.Call) time.Duration { return 0 }
 
 func (c *chaos) Leave(_ context.Context, call *jobs.Call, a *jobs.Attempt) error {
 	if c.live[call.ID] && c.seldom("lost") != nil {

@@ -31,10 +31,9 @@ func TestShortRefusalIsWaitedOutInTheSlot(t *testing.T) {
 func TestPatienceIsForAllWaitsTogether(t *testing.T) {
 	onStage(t, func(s *scene) {
 		s.enter = refusing("small", Refusal{Guard: LimiterGuard, Reason: "600 requests a minute are used up", Wait: 10 * time.Second})
-		o := s.ends(jobs.Answered)
-		equal(s, "model", o.Model, "large")
-		equal(s, "asked after", s.large.asked[0], 21*time.Second)
-		equal(s, "reason", o.Reason, "answered by large because small was not available: 600 requests a minute are used up")
+		d := s.waits(10 * time.Second)
+		equal(s, "rest", d.Rest, true)
+		equal(s, "after", time.Since(s.small.start), 21*time.Second)
 	})
 }
 
@@ -42,6 +41,7 @@ func TestLongRefusalMovesOnAtOnce(t *testing.T) {
 	for _, guard := range []string{LimiterGuard, LedgerGuard, BreakerGuard} {
 		t.Run(guard, func(t *testing.T) {
 			onStage(t, func(s *scene) {
+				s.chain.WhenLimited = jobs.FallBackWhenLimited
 				s.enter = refusing("small", Refusal{Guard: guard, Wait: time.Minute})
 				s.ends(jobs.Answered)
 				equal(s, "asked after", s.large.asked[0], 0)
@@ -118,8 +118,8 @@ func TestSpentMoneyPausesTheBatch(t *testing.T) {
 		s.task.Batch.Budget = jobs.Dollar
 		s.enter = refusing("all", Refusal{Guard: LedgerGuard, Reason: "needs $0.0021, $0.001 of $1.00 is left", Final: true})
 		d := s.waits(30 * time.Second)
-		if !strings.Contains(d.Pause, "needs $0.0021, $0.001 of $1.00 is left") {
-			s.Errorf("pause: %q", d.Pause)
+		if !strings.Contains(d.Short.Reason, "needs $0.0021, $0.001 of $1.00 is left") {
+			s.Errorf("pause: %+v", d.Short)
 		}
 	})
 }
@@ -136,10 +136,10 @@ func TestSpentMoneyBuriesIfTheBatchSaysSo(t *testing.T) {
 func TestCallThatCanNeverBePaidIsDeadAtOnce(t *testing.T) {
 	onStage(t, func(s *scene) {
 		s.task.Batch.Budget = 1000 // small needs 2,100, large 21,000
-		s.enter = refusing("all", Refusal{Guard: LedgerGuard, Reason: "needs $0.0021 of $0.001", Final: true})
+		s.enter = refusing("all", Refusal{Guard: LedgerGuard, Reason: "needs $0.0021 of $0.001", Final: true, Never: true})
 		o := s.ends(jobs.Dead)
 		equal(s, "kind", o.Kind, jobs.OverBudget)
-		if !strings.Contains(o.Reason, "needs $0.0021 of $0.001") {
+		if !strings.Contains(o.Reason, "needs $0.0021 of $0.001, and 100 tokens in at $1.00 and up to 1,000 out at $2.00 a million make $0.0021") {
 			s.Errorf("reason: %s", o.Reason)
 		}
 	})
@@ -157,7 +157,7 @@ func TestHeldMoneyBringsTheJobBack(t *testing.T) {
 	onStage(t, func(s *scene) {
 		s.enter = refusing("all", Refusal{Guard: LedgerGuard, Wait: 45 * time.Second})
 		d := s.waits(45 * time.Second)
-		equal(s, "pause", d.Pause, "")
+		equal(s, "pause", d.Short, nil)
 	})
 }
 
@@ -177,8 +177,8 @@ func TestUnknownPriceIsRefusedUnderABudget(t *testing.T) {
 		s.chain.Links = s.chain.Links[:1]
 		s.chain.Links[0].Model.Price = nil
 		d := s.waits(30 * time.Second)
-		if !strings.Contains(d.Pause, "no price is known for model small but a budget applies; add price: to drover.yaml") {
-			s.Errorf("pause: %q", d.Pause)
+		if !strings.Contains(d.Short.Reason, "no price is known for model small but a budget applies; add price: to drover.yaml") {
+			s.Errorf("pause: %+v", d.Short)
 		}
 		equal(s, "calls", s.small.calls, 0)
 	})
@@ -224,5 +224,43 @@ func TestModelThatFailedTooOftenIsNotAskedAgain(t *testing.T) {
 		equal(s, "asked", len(s.small.asked), 0)
 		equal(s, "model", o.Model, "large")
 		equal(s, "degraded", o.Degraded, jobs.Partial)
+	})
+}
+
+// delayed admits calls for a second from now, and then tells of a pause, once.
+func (s *scene) delayed(pause time.Duration) {
+	s.enter = func(c *jobs.Call) (Pass, error) {
+		if c.Model.Name == "small" {
+			return Pass{Wait: time.Second}, nil
+		}
+		return Pass{}, nil
+	}
+	s.due = func() time.Duration {
+		left := pause
+		pause = 0
+		return left
+	}
+}
+
+func TestAdmittedCallSitsOutAPauseThatCameMeanwhile(t *testing.T) {
+	onStage(t, func(s *scene) {
+		s.delayed(5 * time.Second)
+		o := s.ends(jobs.Answered)
+		equal(s, "model", o.Model, "small")
+		equal(s, "attempts", len(o.Attempts), 1)
+		equal(s, "asked after", s.small.asked[0], 6*time.Second)
+	})
+}
+
+func TestAdmittedCallIsGivenBackForALongPause(t *testing.T) {
+	onStage(t, func(s *scene) {
+		s.chain.WhenLimited = jobs.FallBackWhenLimited
+		s.delayed(time.Minute)
+		o := s.ends(jobs.Answered)
+		equal(s, "model", o.Model, "large")
+		equal(s, "asked after", s.large.asked[0], time.Second)
+		equal(s, "calls of the small model", len(s.small.asked), 0)
+		equal(s, "the first call's end", s.left[0].Kind, jobs.Interrupted)
+		equal(s, "skipped", o.Skipped[0], jobs.Skip{Model: "small", Why: "a pause or an open circuit holds it up for 1m0s, and the batch does not wait"})
 	})
 }

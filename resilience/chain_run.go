@@ -18,21 +18,37 @@ type run struct {
 	request   *jobs.Request // grows with the conversation
 	meter     *meter        // nil for a plain question
 	attempts  []jobs.Attempt
+	kept      int  // attempts that are on record with a checkpoint
+	safe      bool // somebody else could go on from the last step
 	obstacles []*obstacle
 	cut       *jobs.Answer // the newest answer that hit its token limit
 	cutBy     string       // whose it is
+	lavish    bool         // cheaper models have had their chance
+
+	hurried  bool   // a model was passed over to meet the deadline
+	chosen   string // the model that is waited for, of those whose quotas are used up
+	failures int    // calls to it before that used up a try
+
+	work                    // which goes on record
+	found     *jobs.Finding // of the newest answer that passed its checks
+	abridged  *abridgement  // what the newest request leaves out of the document
+	desperate bool          // no model has room for the whole document
+	overlong  string        // why it was not asked about whole
 }
 
 // converse asks one model until it gives an answer that calls no tools. What
 // an earlier model of the chain has found out is not asked for again.
 func (r *run) converse(ctx context.Context, link *Link) (*jobs.Answer, *obstacle) {
 	for {
-		answer, stuck := r.ask(ctx, link)
+		answer, stuck := r.ask(ctx, link, step{request: r.request, examine: r.examine})
 		if stuck != nil || r.meter == nil || len(answer.Calls) == 0 {
 			return answer, stuck
 		}
 		if fail := r.turn(ctx, answer); fail != nil {
 			return nil, r.stopped(ctx, link, fail)
+		}
+		if stuck := r.keep(ctx); stuck != nil {
+			return nil, stuck
 		}
 	}
 }
@@ -47,7 +63,7 @@ func (r *run) turn(ctx context.Context, answer *jobs.Answer) *jobs.Failure {
 	late := r.meter.overlong()
 	ctx, cancel := context.WithDeadlineCause(ctx, r.meter.deadline(), late)
 	defer cancel()
-	replies, err := r.tools(ctx, answer)
+	replies, err := r.tools(ctx)
 	if err == nil {
 		r.say(replies...)
 		return nil
@@ -65,13 +81,13 @@ func (r *run) say(messages ...jobs.Message) {
 	r.request.Messages = append(slices.Clip(r.request.Messages), messages...)
 }
 
-func (r *run) tools(ctx context.Context, answer *jobs.Answer) (replies []jobs.Message, err error) {
+func (r *run) tools(ctx context.Context) (replies []jobs.Message, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = panicked("running tools", v)
 		}
 	}()
-	return r.task.Turn(ctx, answer)
+	return r.task.Turn(ctx, r.request.Messages)
 }
 
 // stopped ends a conversation. Tools may have had effects, so it is not begun
@@ -85,11 +101,13 @@ func (r *run) stopped(ctx context.Context, link *Link, fail *jobs.Failure) *obst
 
 // halted tells why no call may be begun now, or nil.
 func (r *run) halted(ctx context.Context) *obstacle {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || r.task.Expires != nil && !time.Now().Before(r.task.Expires()) {
 		return &obstacle{sort: stopping}
 	}
 	select {
 	case <-r.stop():
+		return &obstacle{sort: stopping}
+	case <-r.task.Lost:
 		return &obstacle{sort: stopping}
 	default:
 	}
@@ -100,9 +118,9 @@ func (r *run) halted(ctx context.Context) *obstacle {
 }
 
 // stop is closed when the job should go back rather than begin another call.
-// A conversation underway would be lost, and paid for, so it goes on.
+// A conversation that would be lost, and was paid for, goes on.
 func (r *run) stop() <-chan struct{} {
-	if r.meter.underway() {
+	if r.meter.underway() && !r.safe {
 		return nil
 	}
 	return r.chain.Stopping
@@ -130,6 +148,7 @@ func (r *run) sleep(ctx context.Context, d time.Duration) {
 	case <-t.C:
 	case <-ctx.Done():
 	case <-r.stop():
+	case <-r.task.Lost:
 	}
 }
 

@@ -20,6 +20,8 @@ type scene struct {
 	small, large *actor
 	enter        func(*jobs.Call) (Pass, error)
 	leave        func(*jobs.Call, *jobs.Attempt) error
+	due          func() time.Duration // may be nil
+	ahead        map[string]time.Duration
 
 	entered []*jobs.Call // admitted
 	left    []*jobs.Attempt
@@ -30,7 +32,8 @@ type scene struct {
 type actor struct {
 	scene  *scene
 	tokens int64
-	script []reply // one for each call, the last for all further ones
+	counts func(*jobs.Request) int64 // in place of tokens; may be nil
+	script []reply                   // one for each call, the last for all further ones
 	calls  int
 	asked  []time.Duration // since the start
 	start  time.Time
@@ -53,7 +56,12 @@ func failing(f jobs.Failure) reply {
 	return func(context.Context) (*jobs.Answer, error) { return nil, &f }
 }
 
-func (a *actor) Tokens(*jobs.Request) int64 { return a.tokens }
+func (a *actor) Tokens(r *jobs.Request) int64 {
+	if a.counts != nil {
+		return a.counts(r)
+	}
+	return a.tokens
+}
 
 func (a *actor) Ask(ctx context.Context, req *jobs.Request, _ int) (*jobs.Answer, error) {
 	a.calls++
@@ -76,6 +84,17 @@ func (s *scene) Enter(_ context.Context, call *jobs.Call) (Pass, error) {
 		s.entered = append(s.entered, call)
 	}
 	return pass, err
+}
+
+// Ahead implements Admission.
+func (s *scene) Ahead(c *jobs.Call) time.Duration { return s.ahead[c.Model.Name] }
+
+// Due implements Admission.
+func (s *scene) Due(context.Context, *jobs.Call) time.Duration {
+	if s.due == nil {
+		return 0
+	}
+	return s.due()
 }
 
 func (s *scene) Leave(ctx context.Context, call *jobs.Call, a *jobs.Attempt) error {
@@ -124,7 +143,7 @@ func newScene(t *testing.T) *scene {
 	}
 	s.task = Task{
 		Job:     &jobs.Job{ID: "j1", Batch: "b1", CustomID: "one", Run: 1},
-		Batch:   &jobs.Batch{ID: "b1", Tenant: "acme"},
+		Batch:   &jobs.Batch{ID: "b1", Tenant: "acme", Chain: "default"},
 		Request: &jobs.Request{Messages: []jobs.Message{{Role: jobs.User, Text: "is it?"}}},
 	}
 	return s

@@ -55,6 +55,35 @@ func TestJobThatIsSettledMeanwhileIsNotCalled(t *testing.T) {
 	})
 }
 
+func TestThawedWorkerCallsNothingForAJobItHasLost(t *testing.T) {
+	onStage(t, func(s *scene) {
+		lease := time.Now().Add(time.Minute)
+		s.task.Expires = func() time.Time { return lease }
+		s.enter = func(*jobs.Call) (Pass, error) {
+			time.Sleep(2 * time.Minute) // frozen; its context knows nothing of it yet
+			return Pass{}, nil
+		}
+		d := s.run()
+		equal(s, "back", d.Back, true)
+		equal(s, "calls", s.small.calls, 0)
+		equal(s, "billing", s.left[0].Billing, jobs.Free)
+	})
+}
+
+func TestThawedWorkerCallsNothingAfterItsLook(t *testing.T) {
+	onStage(t, func(s *scene) {
+		lease := time.Now().Add(5 * time.Second)
+		s.task.Expires = func() time.Time { return lease }
+		s.task.Settled = func(context.Context) (bool, error) {
+			time.Sleep(8 * time.Second)
+			return false, nil
+		}
+		d := s.run()
+		equal(s, "back", d.Back, true)
+		equal(s, "calls", s.small.calls, 0)
+	})
+}
+
 func TestNothingIsPaidForWhileNobodyCanLook(t *testing.T) {
 	onStage(t, func(s *scene) {
 		s.task.Settled = func(context.Context) (bool, error) { return false, errors.New("no responders") }
@@ -109,6 +138,27 @@ func TestStoppingEndsWaitsAndNotCalls(t *testing.T) {
 		equal(s, "attempts", len(d.Attempts), 1)
 		equal(s, "handed back after", time.Since(s.small.start), 10*time.Second)
 	})
+}
+
+func TestLostLeaseEndsWaitsAndNotCalls(t *testing.T) {
+	for name, fail := range map[string]error{"answered": nil, "failed": jobs.Failf(jobs.ServerError, "overloaded")} {
+		t.Run(name, func(t *testing.T) {
+			onStage(t, func(s *scene) {
+				lost := make(chan struct{})
+				s.task.Lost = lost
+				s.small.script = []reply{func(context.Context) (*jobs.Answer, error) {
+					close(lost)
+					time.Sleep(10 * time.Second)
+					return said("late"), fail
+				}}
+				d := s.run()
+				equal(s, "back", d.Back, fail != nil)
+				equal(s, "answered", d.Outcome != nil, fail == nil)
+				equal(s, "calls", s.small.calls+s.large.calls, 1)
+				equal(s, "over after", time.Since(s.small.start), 10*time.Second)
+			})
+		})
+	}
 }
 
 func TestPastDeadlineExpires(t *testing.T) {

@@ -44,6 +44,20 @@ func TestTooLongInputGoesToALargerModel(t *testing.T) {
 	})
 }
 
+func TestImagesGoToAModelThatSees(t *testing.T) {
+	onStage(t, func(s *scene) {
+		s.task.Request.Messages = []jobs.Message{{Role: jobs.User, Images: []jobs.Image{{Type: "image/png"}}}}
+		s.chain.Links[1].Model.Vision = true
+		o := s.ends(jobs.Answered)
+		equal(s, "skipped", o.Skipped[0], jobs.Skip{Model: "small", Why: "does not see images: one that does has vision: true"})
+		equal(s, "reason", o.Reason, "answered by large because small does not see images: one that does has vision: true")
+		s.chain.Links[1].Model.Vision = false
+		o = s.ends(jobs.Dead)
+		equal(s, "kind", o.Kind, jobs.InvalidRequest)
+		equal(s, "calls to small", s.small.calls, 0)
+	})
+}
+
 func TestInputTooLongForAllIsDead(t *testing.T) {
 	onStage(t, func(s *scene) {
 		s.small.tokens, s.large.tokens = 1_000_000, 1_000_000
@@ -120,7 +134,7 @@ func TestFailuresByKind(t *testing.T) {
 		{jobs.InvalidAnswer, 1, 1, true},
 		{jobs.InvalidRequest, 1, 0, true},
 		{jobs.NoQuota, 1, 1, false},
-		{jobs.RateLimited, 6, 6, false},
+		{jobs.RateLimited, 6, 0, false}, // a limit alone makes nobody ask a dearer model
 	} {
 		t.Run(string(row.kind), func(t *testing.T) {
 			onStage(t, func(s *scene) {
@@ -181,6 +195,7 @@ func TestRateLimitIsWaitedOutWithoutATry(t *testing.T) {
 
 func TestLongRateLimitMovesOn(t *testing.T) {
 	onStage(t, func(s *scene) {
+		s.chain.WhenLimited = jobs.FallBackWhenLimited
 		s.small.script = []reply{failing(jobs.Failure{Kind: jobs.RateLimited, RetryAfter: time.Hour})}
 		o := s.ends(jobs.Answered)
 		equal(s, "model", o.Model, "large")

@@ -24,12 +24,22 @@ func RequestKey(tenant, chain string, r *jobs.Request) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// CacheKey is the RequestKey of a batch's request. What is demanded of answers
+// is part of it: one that passed fewer checks never stands in.
+func CacheKey(b *jobs.Batch, r *jobs.Request) string {
+	chain := b.Chain
+	if d := b.Digest(); d != "" {
+		chain += "\x00" + d
+	}
+	return RequestKey(b.Tenant, chain, r)
+}
+
 // standIn is what the batch accepts instead of an answer when no model can
 // give one, or nil if it accepts nothing, or nothing is there.
 func (r *run) standIn(ctx context.Context) *jobs.Outcome {
 	degrade := r.task.Batch.Degrade
-	if degrade.Cached && r.chain.Cache != nil {
-		key := RequestKey(r.task.Batch.Tenant, r.chain.Name, r.task.Request)
+	if degrade.Cached && r.chain.Cache != nil && r.meter == nil { // the request of a job with tools need not have its document
+		key := CacheKey(r.task.Batch, r.task.Request)
 		earlier, err := r.chain.Cache(ctx, key)
 		switch {
 		case err != nil:
@@ -49,8 +59,8 @@ func (r *run) standIn(ctx context.Context) *jobs.Outcome {
 
 func (r *run) cached(earlier *jobs.Outcome) *jobs.Outcome {
 	o := r.outcome(jobs.Answered)
-	o.Degraded, o.Model = jobs.Cached, earlier.Model
-	o.Answer, o.Finish, o.Response = earlier.Answer, earlier.Finish, earlier.Response
+	o.Degraded = jobs.Cached
+	o.Repeat(earlier)
 	when := ""
 	if !earlier.Finished.IsZero() {
 		when = " of " + earlier.Finished.UTC().Format(time.DateTime) + " UTC"

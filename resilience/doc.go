@@ -46,4 +46,9 @@
 // asks again, rather than all of them asking Redis all the time.
 //
 // The third guard, the ledger, is package budget's.
+//
+// # Without Redis
+//
+// [Allowance] stands in front of the gate where a worker may go on for a while:
+// it makes calls within an amount that the ledger held for it beforehand.
 package resilience

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,13 +16,17 @@ import (
 )
 
 // Guard is something shared by all replicas that a call must pass. Its methods
-// may be called from any goroutine and do not block. A step without a module's
-// name means that the guard has no part in this call.
+// may be called from any goroutine and do not block. The zero Step
+// means that the guard has no part in this call.
 type Guard interface {
 	Module() lua.Module
 	Enter(*jobs.Call) lua.Step
 	Leave(*jobs.Call, *jobs.Attempt) lua.Step
 }
+
+// waiter is a guard that may keep a call that waits for its time from being
+// sent then.
+type waiter interface{ due(*jobs.Call) lua.Step }
 
 // GateConfig says what a gate asks, and where.
 type GateConfig struct {
@@ -73,6 +78,8 @@ type Gate struct {
 	script    *lua.Script
 	limiter   *Limiter // also one of the guards; nil if there is none
 	committer *committer
+	allowance *Allowance // nil if there is none
+	away      atomic.Bool
 
 	mu                sync.Mutex
 	live              map[string]*flight // calls to keep alive
@@ -82,6 +89,7 @@ type Gate struct {
 	shut              []*entry           // operations that wait for the sums
 	reopening, closed bool
 	watching          bool
+	took              time.Duration // what a call takes, lately
 
 	tasks sync.WaitGroup // the rebuilding
 	life  context.Context
@@ -106,8 +114,11 @@ func NewGate(config GateConfig) *Gate {
 		run: func(ctx context.Context, ops []lua.Op) ([]lua.Reply, error) {
 			return g.script.Run(ctx, config.Redis, ops)
 		},
-		limit: config.Group,
-		wait:  config.Timeout,
+		limit:   config.Group,
+		wait:    config.Timeout,
+		reached: g.reached,
+		crowd:   g.crowd,
+		full:    make(chan struct{}, 1),
 	}
 	return g
 }
@@ -125,10 +136,44 @@ func (g *Gate) Enter(ctx context.Context, call *jobs.Call) (Pass, error) {
 	if err := context.Cause(ctx); err != nil {
 		return Pass{}, fmt.Errorf("entering the gate: %w", err)
 	}
+	ask := func() pending { return g.ask(ctx, call) }
 	if g.limiter == nil {
-		return g.ask(ctx, call)
+		return ask()()
 	}
-	return g.limiter.line(call.Model).enter(ctx, call.ID, func() (Pass, error) { return g.ask(ctx, call) })
+	return g.limiter.line(call.Model).enter(ctx, call, ask)
+}
+
+// Ahead tells how long the call would wait in the local line of its quota.
+func (g *Gate) Ahead(call *jobs.Call) time.Duration {
+	if g.limiter == nil {
+		return 0
+	}
+	return g.limiter.line(call.Model).ahead(call)
+}
+
+// Due asks how long an admitted call still waits: a pause, or a circuit that has
+// opened, may keep it. It blocks for the shared state to answer, or for ctx to
+// end.
+func (g *Gate) Due(ctx context.Context, call *jobs.Call) time.Duration {
+	if g.limiter == nil {
+		return 0
+	}
+	reply := make(chan time.Duration, 1)
+	e := &entry{op: lua.Op{Kind: lua.Due, Call: call.ID}}
+	for _, guard := range g.config.Guards {
+		if w, ok := guard.(waiter); ok {
+			e.op.Steps = append(e.op.Steps, w.due(call))
+		}
+	}
+	e.answer = func(r lua.Reply, _ error) { reply <- r.Wait }
+	g.committer.submit(e)
+	select {
+	case wait := <-reply:
+		return wait
+	case <-ctx.Done():
+		g.committer.drop(e)
+		return 0
+	}
 }
 
 // Leave tells all guards what became of a call that was admitted. It is
@@ -140,6 +185,7 @@ func (g *Gate) Enter(ctx context.Context, call *jobs.Call) (Pass, error) {
 func (g *Gate) Leave(ctx context.Context, call *jobs.Call, a *jobs.Attempt) error {
 	told := make(chan error, 1)
 	e := g.leaving(call, a, told)
+	g.ended(call)
 	g.mu.Lock()
 	away := len(g.owed) > 0
 	g.mu.Unlock()
@@ -157,9 +203,10 @@ func (g *Gate) Leave(ctx context.Context, call *jobs.Call, a *jobs.Attempt) erro
 
 // leaving is a Leave that tells its caller once, through told.
 func (g *Gate) leaving(call *jobs.Call, a *jobs.Attempt, told chan<- error) *entry {
+	call = new(*call) // whose caller may go on with another id
 	e := &entry{op: lua.Op{Kind: lua.Leave, Call: call.ID}}
-	for _, guard := range g.config.Guards {
-		if s := guard.Leave(call, a); s.Module != "" {
+	for _, guard := range g.concerned(call) {
+		if s := guard.Leave(call, a); !s.None() {
 			e.op.Steps = append(e.op.Steps, s)
 		}
 	}
@@ -175,8 +222,11 @@ func (g *Gate) leaving(call *jobs.Call, a *jobs.Attempt, told chan<- error) *ent
 			g.park(e)
 			return
 		default:
-			g.tell(e.op, a.Billing)
+			g.tell(e.op)
 			g.left(call)
+			if g.allowance != nil {
+				g.allowance.left(call.ID)
+			}
 		}
 		select {
 		case told <- err:
@@ -186,11 +236,55 @@ func (g *Gate) leaving(call *jobs.Call, a *jobs.Attempt, told chan<- error) *ent
 	return e
 }
 
+// concerned are the guards that a call has to do with: for a standing hold
+// those that can hold money for it.
+func (g *Gate) concerned(call *jobs.Call) []Guard {
+	if g.allowance != nil && Standing(call.ID) {
+		return []Guard{g.allowance.purse}
+	}
+	return g.config.Guards
+}
+
+// reached takes note of whether Redis can be reached.
+func (g *Gate) reached(ok bool) {
+	switch was := !g.away.Swap(!ok); {
+	case was == ok || g.allowance == nil:
+	case ok:
+		g.allowance.back()
+	default:
+		g.allowance.gone()
+	}
+}
+
+// unreachable reports whether Redis cannot be reached, and was not known to
+// have lost its sums before.
+func (g *Gate) unreachable() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.away.Load() && !g.reopening && !g.closed
+}
+
 // keep puts a call on the list of those to keep alive.
 func (g *Gate) keep(call *jobs.Call) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.live[call.ID] = &flight{call: call}
+	g.live[call.ID] = &flight{call: new(*call), since: time.Now()}
+}
+
+// crowd is how many calls are in flight, and how long one takes.
+func (g *Gate) crowd() (calls int, took time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.live), g.took
+}
+
+// ended takes note of how long a call took.
+func (g *Gate) ended(call *jobs.Call) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if f := g.live[call.ID]; f != nil {
+		g.took += (time.Since(f.since) - g.took) / 16
+	}
 }
 
 // left takes it off again once the guards know its result.

@@ -25,6 +25,13 @@ type replica struct {
 }
 
 func (s *store) replica(t testing.TB, name string, q Quota, change ...func(*GateConfig)) *replica {
+	r := s.idle(name, q, change...)
+	r.start(t)
+	return r
+}
+
+// idle is a replica whose gate does not run yet.
+func (s *store) idle(name string, q Quota, change ...func(*GateConfig)) *replica {
 	r := &replica{
 		breaker: NewBreaker(BreakerConfig{Redis: s.rdb}),
 		limiter: NewLimiter(LimiterConfig{Redis: s.rdb, Quotas: map[string]Quota{"small": q}}),
@@ -34,6 +41,10 @@ func (s *store) replica(t testing.TB, name string, q Quota, change ...func(*Gate
 		c(&config)
 	}
 	r.Gate = NewGate(config)
+	return r
+}
+
+func (r *replica) start(t testing.TB) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -44,7 +55,6 @@ func (s *store) replica(t testing.TB, name string, q Quota, change ...func(*Gate
 		cancel()
 		<-done
 	})
-	return r
 }
 
 func (r *replica) inFlight(t testing.TB) int64 {
@@ -86,6 +96,31 @@ func (s *store) hold() (held <-chan struct{}, let func()) {
 		return run()
 	})
 	return reached, sync.OnceFunc(func() { close(free) })
+}
+
+func TestResultIsToldThoughItsCallerGoesOnWithAnotherID(t *testing.T) {
+	bubble(t, func(t *testing.T, s *store) {
+		s.open(t)
+		r := s.replica(t, "a", Quota{})
+		c := r.admit(t)
+		var away atomic.Bool
+		away.Store(true)
+		s.onScript(func(run func() error) error {
+			if away.Load() {
+				return errors.New("away")
+			}
+			return run()
+		})
+		r.settle(t, c, jobs.Attempt{Kind: jobs.Interrupted, Billing: jobs.Free})
+		c.ID = "another"
+		away.Store(false)
+		time.Sleep(2 * retryEvery)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if len(r.live) > 0 {
+			t.Errorf("the gate keeps %d calls alive that have left", len(r.live))
+		}
+	})
 }
 
 func TestCallsThatComeTogetherShareARoundTrip(t *testing.T) {
@@ -318,7 +353,7 @@ func TestSumsAreRebuiltByOneReplica(t *testing.T) {
 			g = s.replica(t, name, Quota{}, func(c *GateConfig) {
 				c.Rebuild = func(ctx context.Context) error {
 					rebuilt.Add(1)
-					return g.Script().Open(ctx, s.rdb, name, nil)
+					return s.reopen(ctx, g.Script())
 				}
 			})
 			for range 20 {
@@ -425,7 +460,7 @@ func (p porter) Module() lua.Module {
 }
 
 func (p porter) Enter(c *jobs.Call) lua.Step {
-	return lua.Step{Module: p.name, Args: []string{p.text + c.Batch}}
+	return lua.Once(p.name, nil, p.text+c.Batch)
 }
 func (p porter) Leave(*jobs.Call, *jobs.Attempt) lua.Step { return lua.Step{} }
 

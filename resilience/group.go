@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/drover-batch/drover/internal/lua"
 )
 
@@ -24,16 +26,24 @@ type entry struct {
 }
 
 // committer sends operations in groups: while one group is on its way, all
-// that arrive wait for the next. There is no timer, so a lone operation is
-// sent at once.
+// that arrive wait for the next. A lone operation is sent at once; crowds
+// linger for a moment.
 type committer struct {
-	run   func(context.Context, []lua.Op) ([]lua.Reply, error)
-	limit int           // most operations of a group
-	wait  time.Duration // most time for one try
+	run     func(context.Context, []lua.Op) ([]lua.Reply, error)
+	limit   int           // most operations of a group
+	wait    time.Duration // most time for one try
+	reached func(bool)    // told of every group whether Redis was; may be nil
+
+	// crowd tells how many calls are in flight and how long one takes; nil if
+	// nothing is to linger.
+	crowd func() (calls int, took time.Duration)
 
 	mu      sync.Mutex
 	waiting []*entry
 	busy    bool
+	tempo   tempo
+	enough  int           // operations that end the lingering
+	full    chan struct{} // holds a token when there are as many
 	groups  sync.WaitGroup
 }
 
@@ -42,9 +52,13 @@ func (c *committer) submit(entries ...*entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waiting = append(c.waiting, entries...)
-	if !c.busy {
+	switch {
+	case !c.busy:
 		c.busy = true
 		c.groups.Go(c.commitAll)
+	case c.enough > 0 && len(c.waiting) >= c.enough:
+		c.enough = 0
+		c.full <- struct{}{}
 	}
 }
 
@@ -57,7 +71,12 @@ func (c *committer) drop(e *entry) {
 }
 
 func (c *committer) commitAll() {
-	for group := c.take(); group != nil; group = c.take() {
+	for {
+		c.linger()
+		group := c.take()
+		if group == nil {
+			return
+		}
 		c.commit(group)
 	}
 }
@@ -65,6 +84,11 @@ func (c *committer) commitAll() {
 func (c *committer) take() []*entry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.enough = 0
+	select {
+	case <-c.full:
+	default:
+	}
 	var group []*entry
 	n := 0
 	for ; n < len(c.waiting) && len(group) < c.limit; n++ {
@@ -78,12 +102,16 @@ func (c *committer) take() []*entry {
 		c.waiting = c.waiting[n:]
 	}
 	c.busy = group != nil
+	c.tempo.count(len(group))
 	return group
 }
 
 // commit sends a group until there is an answer, and hands it out.
 func (c *committer) commit(group []*entry) {
 	replies, err := c.send(group)
+	if c.reached != nil {
+		c.reached(err == nil || answered(err))
+	}
 	for i, e := range group {
 		switch {
 		case err != nil:
@@ -126,6 +154,13 @@ func (c *committer) send(group []*entry) ([]lua.Reply, error) {
 func unsent(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// answered reports whether the error is Redis's own word. One that still loads
+// its data is as good as away.
+func answered(err error) bool {
+	var word redis.Error
+	return errors.As(err, &word) && !redis.HasErrorPrefix(err, "LOADING")
 }
 
 // fault is a failure of a guard's own script: asking again is no use.

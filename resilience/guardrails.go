@@ -1,8 +1,11 @@
 package resilience
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -13,28 +16,10 @@ import (
 // Guardrails bound a conversation with tools, which could otherwise go on for
 // ever. They do not apply to a plain question: a document of 200,000 tokens is
 // no runaway, and its calls are bounded by the model's timeout and the tries.
-type Guardrails struct {
-	Iterations int           // answers of models, default 20
-	ToolCalls  int           // runs of tools, default 50
-	Duration   time.Duration // from the first question on, default 300s
-	Tokens     int64         // sent and answered by all calls together, default 100,000
-}
+type Guardrails = jobs.Guardrails
 
-func (g Guardrails) withDefaults() Guardrails {
-	if g.Iterations <= 0 {
-		g.Iterations = 20
-	}
-	if g.ToolCalls <= 0 {
-		g.ToolCalls = 50
-	}
-	if g.Duration <= 0 {
-		g.Duration = 300 * time.Second
-	}
-	if g.Tokens <= 0 {
-		g.Tokens = 100_000
-	}
-	return g
-}
+// usualGuardrails are those of whoever sets none.
+var usualGuardrails = Guardrails{Iterations: 20, ToolCalls: 50, Duration: 300 * time.Second, Tokens: 100_000, Pieces: 50}
 
 // sameCalls is how often a tool may be run with the same arguments. A second
 // time can be meant; a third is a loop.
@@ -44,15 +29,43 @@ const sameCalls = 2
 // everything pass.
 type meter struct {
 	limit   Guardrails
-	started time.Time
-	turns   int // answers that led to tools being run
+	started time.Time // had it been worked on without a break
+	turns   int       // answers that led to tools being run
 	tools   int
 	tokens  int64
-	seen    map[string]int // runs of a tool with the same arguments
+	seen    map[string]int // runs of a tool with the same arguments, by their hash
 }
 
-func newMeter(g Guardrails) *meter {
-	return &meter{limit: g, started: time.Now(), seen: make(map[string]int)}
+// meterState is a meter as a checkpoint holds it. The time between two
+// deliveries is nobody's work and not counted.
+type meterState struct {
+	Turns  int            `json:"turns"`
+	Tools  int            `json:"tools"`
+	Tokens int64          `json:"tokens"`
+	Worked time.Duration  `json:"worked"`
+	Seen   map[string]int `json:"seen,omitempty"`
+}
+
+func newMeter(g Guardrails, from *meterState) *meter {
+	m := &meter{limit: g, started: time.Now(), seen: make(map[string]int)}
+	if from != nil {
+		m.started = m.started.Add(-from.Worked)
+		m.turns, m.tools, m.tokens = from.Turns, from.Tools, from.Tokens
+		maps.Copy(m.seen, from.Seen)
+	}
+	return m
+}
+
+func (m *meter) state() *meterState {
+	return &meterState{m.turns, m.tools, m.tokens, time.Since(m.started), m.seen}
+}
+
+// step names the call that comes next.
+func (m *meter) step() string {
+	if m == nil {
+		return ""
+	}
+	return fmt.Sprintf("turn %d", m.turns+1)
 }
 
 // underway reports whether a conversation would be lost by stopping now.
@@ -95,7 +108,8 @@ func (m *meter) run(calls []jobs.ToolCall) *jobs.Failure {
 		return jobs.Failf(jobs.Runaway, "the conversation asked for %d tool calls, of %d allowed", m.tools, m.limit.ToolCalls)
 	}
 	for _, c := range calls {
-		key := c.Name + "\x00" + canonical(c.Arguments)
+		sum := sha256.Sum256([]byte(c.Name + "\x00" + canonical(c.Arguments)))
+		key := hex.EncodeToString(sum[:12])
 		if m.seen[key]++; m.seen[key] > sameCalls {
 			return jobs.Failf(jobs.Runaway, "the tool %q was called with the same arguments %d times", c.Name, m.seen[key])
 		}
@@ -152,11 +166,15 @@ func shortened(all []jobs.Message) []jobs.Message {
 	return kept
 }
 
-func cut(s string) string {
-	if len(s) <= keptText {
+func cut(s string) string { return clipped(s, keptText) }
+
+// clipped is a text of about the given number of bytes at the most, and says
+// what is missing.
+func clipped(s string, most int) string {
+	if len(s) <= most {
 		return s
 	}
-	end := keptText
+	end := most
 	for end > 0 && !utf8.RuneStart(s[end]) {
 		end--
 	}

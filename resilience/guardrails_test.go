@@ -31,8 +31,8 @@ func endless(tokens int64) []reply {
 }
 
 func (s *scene) withTools() {
-	s.task.Turn = func(_ context.Context, a *jobs.Answer) ([]jobs.Message, error) {
-		return []jobs.Message{{Role: jobs.ToolRole, Reply: a.Calls[0].ID, Text: "found"}}, nil
+	s.task.Turn = func(_ context.Context, talk []jobs.Message) ([]jobs.Message, error) {
+		return []jobs.Message{{Role: jobs.ToolRole, Reply: talk[len(talk)-1].Calls[0].ID, Text: "found"}}, nil
 	}
 }
 
@@ -132,7 +132,7 @@ func TestTooLongConversationRunsAway(t *testing.T) {
 
 func TestHangingToolRunsAway(t *testing.T) {
 	onStage(t, func(s *scene) {
-		s.task.Turn = func(ctx context.Context, _ *jobs.Answer) ([]jobs.Message, error) {
+		s.task.Turn = func(ctx context.Context, _ []jobs.Message) ([]jobs.Message, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
@@ -167,7 +167,7 @@ func TestFailingToolsBuryTheJobWithItsTranscript(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			onStage(t, func(s *scene) {
-				s.task.Turn = func(context.Context, *jobs.Answer) ([]jobs.Message, error) { return nil, turn() }
+				s.task.Turn = func(context.Context, []jobs.Message) ([]jobs.Message, error) { return nil, turn() }
 				s.small.script = endless(1)
 				o := s.ends(jobs.Dead)
 				equal(s, "kind", o.Kind, jobs.Internal)
@@ -181,7 +181,7 @@ func TestFailingToolsBuryTheJobWithItsTranscript(t *testing.T) {
 func TestStopDuringToolsHandsBack(t *testing.T) {
 	onStage(t, func(s *scene) {
 		ctx, cancel := context.WithCancel(s.Context())
-		s.task.Turn = func(ctx context.Context, _ *jobs.Answer) ([]jobs.Message, error) {
+		s.task.Turn = func(ctx context.Context, _ []jobs.Message) ([]jobs.Message, error) {
 			cancel()
 			return nil, ctx.Err()
 		}
@@ -196,12 +196,13 @@ func TestConversationIsFinishedWhileStopping(t *testing.T) {
 	onStage(t, func(s *scene) {
 		stop := make(chan struct{})
 		s.chain.Stopping = stop
-		s.task.Turn = func(context.Context, *jobs.Answer) ([]jobs.Message, error) {
+		s.task.Turn = func(context.Context, []jobs.Message) ([]jobs.Message, error) {
 			close(stop)
 			return []jobs.Message{{Role: jobs.ToolRole, Text: "found"}}, nil
 		}
 		s.small.script = []reply{calling("{}", 1), text("yes")}
-		s.ends(jobs.Answered)
+		o := s.ends(jobs.Answered)
+		equal(s, "transcript", len(o.Transcript), 3)
 	})
 }
 

@@ -3,6 +3,7 @@ package resilience
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/drover-batch/drover/internal/lua"
@@ -32,6 +33,7 @@ func (g *Gate) Run(ctx context.Context) {
 			g.watch()
 		case <-retry.C:
 			g.pay()
+			g.probe()
 		case <-ctx.Done():
 			g.close()
 			return
@@ -81,7 +83,7 @@ func (g *Gate) beat() {
 		n := min(len(calls), beatChunk)
 		g.committer.submit(&entry{
 			op:     lua.Op{Kind: lua.Beat, Lease: g.config.Lease, Calls: calls[:n]},
-			answer: g.beaten,
+			answer: g.beaten(calls[:n:n]),
 		})
 		calls = calls[n:]
 	}
@@ -89,13 +91,26 @@ func (g *Gate) beat() {
 
 // beaten takes in which calls are not alive any more: they have lapsed, or the
 // store has lost them. A beat that failed is made good by the next.
-func (g *Gate) beaten(r lua.Reply, _ error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, id := range r.Lapsed {
-		if f := g.live[id]; f != nil {
-			g.committer.submit(g.resuming(f.call))
+func (g *Gate) beaten(calls []string) func(lua.Reply, error) {
+	return func(r lua.Reply, err error) {
+		g.mu.Lock()
+		for _, id := range r.Lapsed {
+			if f := g.live[id]; f != nil {
+				g.committer.submit(g.resuming(f.call))
+			}
 		}
+		g.mu.Unlock()
+		if err == nil && g.allowance != nil {
+			g.allowance.known(slices.DeleteFunc(slices.Clone(calls), func(id string) bool { return slices.Contains(r.Lapsed, id) })...)
+		}
+	}
+}
+
+// probe finds out that Redis is back when nothing else asks, for those who go
+// on without it.
+func (g *Gate) probe() {
+	if g.allowance != nil && g.away.Load() {
+		g.committer.submit(&entry{op: lua.Op{Kind: lua.Beat, Lease: g.config.Lease}, answer: func(lua.Reply, error) {}})
 	}
 }
 

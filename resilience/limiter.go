@@ -17,8 +17,17 @@ import (
 	"github.com/drover-batch/drover/jobs"
 )
 
-//go:embed limiter.lua
-var limiterSource string
+// The limiter's script in its parts, each of which relies on those before it.
+var (
+	//go:embed limiter.lua
+	limiterQuota string
+	//go:embed limiter_found.lua
+	limiterFound string
+	//go:embed limiter_line.lua
+	limiterLine string
+	//go:embed limiter_calls.lua
+	limiterCalls string
+)
 
 // Quota is what a provider allows; it may cover several models. 0 is no limit.
 type Quota struct {
@@ -45,11 +54,12 @@ type LimiterConfig struct {
 // start times, first come, first served, and refuses only those that would be
 // too far ahead. What it was not told it learns: how many tokens answers
 // really take, what the headers of responses say is left and, where nothing
-// else is known, from 429s how many requests there may be.
+// else is known, from 429s how many requests and tokens there may be.
 type Limiter struct {
 	config LimiterConfig
 	lines  lines
 	usage  usage
+	forms  forms[report]
 }
 
 // NewLimiter makes the guard of the quotas.
@@ -62,34 +72,67 @@ func NewLimiter(config LimiterConfig) *Limiter {
 
 // Module is the limiter's part of the gate's script.
 func (l *Limiter) Module() lua.Module {
-	return lua.Module{Name: LimiterGuard, Source: limiterSource}
+	return lua.Module{Name: LimiterGuard, Source: limiterQuota + limiterFound + limiterLine + limiterCalls}
 }
 
 // Enter reserves a start time, and a place among the calls in flight.
 func (l *Limiter) Enter(call *jobs.Call) lua.Step {
-	return l.step(call, itoa(l.usage.expect(call)))
+	return l.form(call, report{kind: entering}).Step(itoa(l.usage.expect(call)))
 }
+
+// due asks how long an admitted call still waits.
+func (l *Limiter) due(call *jobs.Call) lua.Step { return l.form(call, report{kind: waiting}).Step() }
 
 // Leave gives the place back, settles the tokens and learns from the headers.
 func (l *Limiter) Leave(call *jobs.Call, a *jobs.Attempt) lua.Step {
 	l.usage.learn(call, a)
 	used, unsent := taken(a)
-	said := ""
+	said, exhausted := "", ""
 	if q := a.Quota; q != nil {
 		said = fmt.Sprint(q.RequestsLimit, q.RequestsLeft, q.TokensLimit, q.TokensLeft)
+		exhausted = string(q.Exhausted)
 	}
-	return l.step(call, used, unsent, outcome(a), itoa(a.RetryAfter.Microseconds()), said)
+	form := l.form(call, report{kind: leaving, unsent: unsent, outcome: outcome(a), retry: a.RetryAfter, exhausted: exhausted})
+	return form.Step(used, said)
 }
 
-func (l *Limiter) step(call *jobs.Call, args ...string) lua.Step {
-	name := quotaOf(call.Model)
-	q := l.config.Quotas[name]
-	settings := fmt.Sprint(q.RequestsPerMinute, q.TokensPerMinute, q.Concurrent, l.config.Horizon.Microseconds())
-	return lua.Step{
-		Module: LimiterGuard,
-		Keys:   []string{l.key(name), l.key(name, "line")},
-		Args:   append([]string{call.Worker, settings}, args...),
-	}
+// report is what the limiter is told of a call but for numbers; most are told
+// the same.
+type report struct {
+	kind            stage
+	quota, worker   string
+	unsent, outcome string
+	exhausted       string
+	retry           time.Duration
+}
+
+// stage is when in a call the limiter is told.
+type stage int
+
+const (
+	entering stage = iota
+	waiting
+	leaving
+)
+
+func (l *Limiter) form(call *jobs.Call, r report) *lua.Form {
+	r.quota, r.worker = quotaOf(call.Model), call.Worker
+	return l.forms.of(r, func() *lua.Form {
+		q := l.config.Quotas[r.quota]
+		settings := fmt.Sprint(q.RequestsPerMinute, q.TokensPerMinute, q.Concurrent, l.config.Horizon.Microseconds())
+		f := &lua.Form{
+			Module: LimiterGuard,
+			Keys:   []string{l.key(r.quota), l.key(r.quota, "line")},
+			Args:   []string{r.worker, settings},
+		}
+		switch r.kind {
+		case entering:
+			f.Args, f.Vary = append(f.Args, ""), []int{2}
+		case leaving:
+			f.Args, f.Vary = append(f.Args, "", r.unsent, r.outcome, itoa(r.retry.Microseconds()), "", r.exhausted), []int{2, 6}
+		}
+		return f
+	})
 }
 
 // taken is how many tokens the attempt took from the quota, "" if nobody
@@ -138,7 +181,9 @@ type QuotaState struct {
 	Ahead    time.Duration // how far ahead start times are reserved
 	Paused   time.Duration // how long the provider's pause still lasts
 	Share    float64       // part of the limit that 429s have left us, 1 at best
-	Found    float64       // requests a minute found where no limit is known, 0 so far
+
+	// What was found a minute where no limit is known, 0 so far.
+	FoundRequests, FoundTokens float64
 }
 
 // State tells how the configured quotas stand, by name.
@@ -149,7 +194,7 @@ func (l *Limiter) State(ctx context.Context) ([]QuotaState, error) {
 	_, err := l.config.Redis.Pipelined(ctx, func(p redis.Pipeliner) error {
 		clock = p.Time(ctx)
 		for i, name := range names {
-			answers[i] = p.HMGet(ctx, l.key(name), "live", "rnext", "tnext", "pause", "share", "found")
+			answers[i] = p.HMGet(ctx, l.key(name), "live", "rnext", "tnext", "pause", "share", "rfound", "tfound")
 		}
 		return nil
 	})
@@ -165,7 +210,7 @@ func (l *Limiter) State(ctx context.Context) ([]QuotaState, error) {
 		states[i] = QuotaState{
 			Name: name, Quota: l.config.Quotas[name], InFlight: int64(field[0]),
 			Ahead: left(max(field[1], field[2])), Paused: left(field[3]),
-			Share: cmp.Or(field[4], 1), Found: field[5],
+			Share: cmp.Or(field[4], 1), FoundRequests: field[5], FoundTokens: field[6],
 		}
 	}
 	return states, nil

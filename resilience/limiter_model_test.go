@@ -19,7 +19,7 @@ type limiterModel struct {
 	quota          Quota
 	now            time.Duration
 	request, token time.Duration // when the next may start
-	pause          time.Duration
+	pause, shift   time.Duration
 	share          float64
 	cut            time.Duration
 	calls          []*reserved
@@ -29,6 +29,7 @@ type limiterModel struct {
 type reserved struct {
 	*jobs.Call
 	start, dies time.Duration
+	shift       time.Duration // when it was admitted
 }
 
 func (m *limiterModel) gap(perMinute int64) float64 {
@@ -71,8 +72,8 @@ func (m *limiterModel) Enter(t *rapid.T) {
 	if m.quota.RequestsPerMinute > 0 {
 		m.request = start + time.Duration(m.gap(m.quota.RequestsPerMinute))
 	}
-	m.token = max(m.token, start-5*time.Second) + time.Duration(float64(c.Input)*m.gap(m.quota.TokensPerMinute))
-	m.calls = append(m.calls, &reserved{c, start, start + lease})
+	m.token = max(m.token, start-time.Second) + time.Duration(float64(c.Input)*m.gap(m.quota.TokensPerMinute))
+	m.calls = append(m.calls, &reserved{c, start, start + lease, m.shift})
 	m.started = append(m.started, start)
 }
 
@@ -97,16 +98,50 @@ func (m *limiterModel) Leave(t *rapid.T) {
 
 func (m *limiterModel) settle(more int64) {
 	more *= int64(m.gap(m.quota.TokensPerMinute))
-	m.token = max(m.token+time.Duration(more), min(m.token, m.now-5*time.Second))
+	m.token = max(m.token+time.Duration(more), min(m.token, m.now-time.Second))
 }
 
 func (m *limiterModel) limited(c *reserved, retry time.Duration) {
 	m.leave(c.Call, jobs.Attempt{Kind: jobs.RateLimited, RetryAfter: retry})
 	m.settle(-c.Input)
-	fresh := c.start >= m.pause
-	m.pause = max(m.pause, m.now+retry)
-	if fresh {
+	start := c.start + m.shift - c.shift
+	fresh, taught := start >= m.pause, start < m.cut+time.Second
+	m.putOff(m.now + retry)
+	if fresh && !taught {
 		m.share, m.cut = max(0.05, 0.97*m.shareNow()), m.now
+	}
+}
+
+// putOff pauses the quota, and moves those who wait for their time.
+func (m *limiterModel) putOff(till time.Duration) {
+	more := till - max(m.now, m.pause)
+	if more <= 0 {
+		return
+	}
+	m.pause, m.shift = till, m.shift+more-time.Microsecond // whose time is this very moment has started
+	for _, at := range append(m.waiting(), &m.request, &m.token) {
+		if *at > m.now {
+			*at += more
+		}
+	}
+}
+
+func (m *limiterModel) waiting() (all []*time.Duration) {
+	for i := range m.started {
+		all = append(all, &m.started[i])
+	}
+	return all
+}
+
+// Ask is what an admitted call does when its time should have come.
+func (m *limiterModel) Ask(t *rapid.T) {
+	if len(m.calls) == 0 {
+		t.Skip("nobody is in")
+	}
+	c := rapid.SampledFrom(m.calls).Draw(t, "call")
+	r := m.run(lua.Op{Kind: lua.Due, Call: c.ID, Steps: []lua.Step{m.guard.(*Limiter).due(c.Call)}})[0]
+	if want := max(0, c.start+m.shift-c.shift-m.now); (r.Wait - want).Abs() > time.Millisecond {
+		t.Fatalf("waits on for %v, want %v", r.Wait, want)
 	}
 }
 
@@ -144,17 +179,18 @@ func (m *limiterModel) check(t *rapid.T) {
 }
 
 func TestLimiterDoesAsItsModel(t *testing.T) {
-	t.Parallel()
-	s, run := onMini(t), 0
-	rapid.Check(t, func(t *rapid.T) {
-		run++
-		keys := lua.Keyspace(fmt.Sprint("run", run))
-		m := &limiterModel{share: 1, token: -time.Hour, request: -time.Hour, pause: -time.Hour, quota: Quota{
-			RequestsPerMinute: rapid.SampledFrom([]int64{0, 5, 240}).Draw(t, "requests"),
-			TokensPerMinute:   60_000,
-			Concurrent:        rapid.SampledFrom([]int64{0, 2, 10}).Draw(t, "places"),
-		}}
-		m.desk = s.desk(t, NewLimiter(LimiterConfig{Redis: s.rdb, Keys: keys, Quotas: map[string]Quota{"small": m.quota}}), keys)
-		t.Repeat(map[string]func(*rapid.T){"": m.check, "enter": m.Enter, "leave": m.Leave, "wait": m.Wait})
+	onBoth(t, func(t *testing.T, s *store) {
+		run := 0
+		rapid.Check(t, func(t *rapid.T) {
+			run++
+			keys := lua.Keyspace(fmt.Sprint("run", run))
+			m := &limiterModel{share: 1, cut: -time.Hour, token: -time.Hour, request: -time.Hour, pause: -time.Hour, quota: Quota{
+				RequestsPerMinute: rapid.SampledFrom([]int64{0, 5, 240}).Draw(t, "requests"),
+				TokensPerMinute:   60_000,
+				Concurrent:        rapid.SampledFrom([]int64{0, 2, 10}).Draw(t, "places"),
+			}}
+			m.desk = s.desk(t, NewLimiter(LimiterConfig{Redis: s.rdb, Keys: keys, Quotas: map[string]Quota{"small": m.quota}}), keys)
+			t.Repeat(map[string]func(*rapid.T){"": m.check, "enter": m.Enter, "leave": m.Leave, "ask": m.Ask, "wait": m.Wait})
+		})
 	})
 }

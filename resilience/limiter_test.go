@@ -88,7 +88,7 @@ func TestQuotaIsSharedByModelsAndReplicas(t *testing.T) {
 func TestTokensAreReservedAndSettled(t *testing.T) {
 	underQuota(t, Quota{TokensPerMinute: 60_000}, func(t *testing.T, d *desk) {
 		d.needsTime()
-		d.admit(sized("a", 5000, 0)) // the credit for idle time
+		d.admit(sized("a", 1000, 0)) // the credit for idle time
 		first := d.admit(sized("a", 1000, 0))
 		within(t, "after 1000 tokens more", d.enter(sized("a", 100, 0)).Wait, time.Second, time.Second)
 		d.leave(first, jobs.Attempt{Usage: jobs.Usage{Input: 400}})
@@ -186,6 +186,7 @@ func TestPauseWithoutALengthDoubles(t *testing.T) {
 			want := time.Duration(seconds) * time.Second
 			first, second := d.admit(newCall("a")), newCall("a")
 			together := !d.enter(second).Refused
+			d.pass(time.Second) // both have started
 			d.leave(first, jobs.Attempt{Kind: jobs.RateLimited})
 			d.pass(time.Second / 2)
 			if together {
@@ -257,7 +258,7 @@ func TestHeadersSteer(t *testing.T) {
 		said      jobs.Quota
 		low, high time.Duration // between requests, 100ms as configured
 	}{
-		{"half full", jobs.Quota{RequestsLimit: 600, RequestsLeft: 300}, 100 * time.Millisecond, 101 * time.Millisecond},
+		{"half full", jobs.Quota{RequestsLimit: 600, RequestsLeft: 300}, 99 * time.Millisecond, 101 * time.Millisecond},
 		{"nearly empty", jobs.Quota{RequestsLimit: 600, RequestsLeft: 60}, 150 * time.Millisecond, 200 * time.Millisecond},
 		{"full", jobs.Quota{RequestsLimit: 600, RequestsLeft: 600}, 90 * time.Millisecond, 92 * time.Millisecond},
 		{"configured too high", jobs.Quota{RequestsLimit: 300, RequestsLeft: 150}, 199 * time.Millisecond, 201 * time.Millisecond},
@@ -308,7 +309,7 @@ func TestUnknownLimitIsFound(t *testing.T) {
 			d.pass(100 * time.Millisecond)
 		}
 		d.leave(d.admit(newCall("a")), jobs.Attempt{Kind: jobs.RateLimited, RetryAfter: time.Second})
-		if f := d.quota().Found; f < 380 || f > 460 {
+		if f := d.quota().FoundRequests; f < 380 || f > 460 {
 			t.Errorf("found %v a minute, want about 420", f)
 		}
 		d.pass(time.Second)
@@ -332,4 +333,32 @@ func TestRepeated429sTakeALittleOffAKnownLimit(t *testing.T) {
 			t.Errorf("share %v after one wave, want 0.97", s)
 		}
 	})
+}
+
+func TestPauseMovesThoseWhoWaitForTheirTime(t *testing.T) {
+	underQuota(t, Quota{RequestsPerMinute: 600}, func(t *testing.T, d *desk) {
+		d.needsTime()
+		first, second, third := d.admit(newCall("a")), d.admit(newCall("a")), d.admit(newCall("b"))
+		d.leave(first, jobs.Attempt{Kind: jobs.RateLimited, RetryAfter: 5 * time.Second})
+		within(t, "wait of the second", d.due(second), 5099*time.Millisecond, 5100*time.Millisecond)
+		within(t, "wait of the third", d.due(third), 5199*time.Millisecond, 5200*time.Millisecond)
+		d.pass(5200 * time.Millisecond)
+		within(t, "wait of the third in the end", d.due(third), 0, 0)
+		within(t, "wait of who comes then", d.enter(newCall("b")).Wait, 100*time.Millisecond, 105*time.Millisecond)
+	})
+}
+
+func TestNobodyWaitsForACallThatIsNotKnown(t *testing.T) {
+	underQuota(t, Quota{RequestsPerMinute: 600}, func(t *testing.T, d *desk) {
+		left := d.admit(newCall("a"))
+		d.leave(left, jobs.Attempt{})
+		within(t, "wait of a call that has left", d.due(left), 0, 0)
+		within(t, "wait of a stranger", d.due(newCall("a")), 0, 0)
+	})
+}
+
+// due is how long an admitted call still waits.
+func (d *desk) due(c *jobs.Call) time.Duration {
+	d.t.Helper()
+	return d.run(lua.Op{Kind: lua.Due, Call: c.ID, Steps: []lua.Step{d.guard.(*Limiter).due(c)}})[0].Wait
 }

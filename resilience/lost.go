@@ -2,16 +2,17 @@ package resilience
 
 import (
 	"context"
+	"time"
 
 	"github.com/drover-batch/drover/internal/lua"
 	"github.com/drover-batch/drover/jobs"
 )
 
-// When Redis has lost its sums they are rebuilt from the book, which knows
-// neither the calls that are in flight nor what those cost whose outcomes are
-// not stored yet. So every replica remembers its own and tells them again: the
-// calls when a beat finds that they are not known, the results when the sums
-// turn out to be others than before.
+// When Redis has lost its sums they are rebuilt from the book and from the
+// record of calls, which do not know what became of a call whose outcome is not
+// stored yet. So every replica remembers its own results and tells them again
+// when the sums turn out to be others than before; and its calls in flight, when
+// a beat finds that one is not known.
 
 // resumer is a guard that can take in again a call that is in flight already.
 type resumer interface {
@@ -21,6 +22,7 @@ type resumer interface {
 // flight is a call that has entered and whose result the guards do not know.
 type flight struct {
 	call   *jobs.Call
+	since  time.Time
 	booked bool
 }
 
@@ -31,10 +33,10 @@ type result struct {
 	lost   bool // and has to be told again
 }
 
-// Booked tells the gate that the book has these calls, or that they will never
-// be in it. With a Rebuild in the configuration it has to be told of every call
-// that may have cost something; the gate remembers their results until then,
-// and until it has seen that the sums were not lost before.
+// Booked tells the gate that the book has these calls, or that no record of
+// them will be found. With a Rebuild in the configuration it has to be told of
+// every call; the gate remembers their results until then, and until it has
+// seen that the sums were not lost before.
 func (g *Gate) Booked(calls ...string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -49,8 +51,8 @@ func (g *Gate) Booked(calls ...string) {
 }
 
 // tell remembers a result that the guards have just heard.
-func (g *Gate) tell(op lua.Op, billing jobs.Billing) {
-	if g.config.Rebuild == nil || billing != jobs.Billed && billing != jobs.Presumed {
+func (g *Gate) tell(op lua.Op) {
+	if g.config.Rebuild == nil {
 		return
 	}
 	g.mu.Lock()
@@ -129,8 +131,13 @@ func (g *Gate) resuming(call *jobs.Call) *entry {
 			g.park(e)
 		case r.Left: // it has lapsed, or its result is known: nothing brings it back
 			g.mu.Lock()
-			defer g.mu.Unlock()
 			delete(g.live, call.ID)
+			g.mu.Unlock()
+			if g.allowance != nil {
+				g.allowance.lapsed(call.ID)
+			}
+		case g.allowance != nil:
+			g.allowance.known(call.ID)
 		}
 	}
 	return e

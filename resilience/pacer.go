@@ -21,34 +21,42 @@ const (
 
 // line is this replica's queue for one quota. While the fleet's limiter admits
 // whoever asks it does nothing. Once somebody is refused, all calls of the
-// quota wait here, first come, first served, and one at a time asks again when
-// the limiter said that it may; so a crowd of waiting slots costs Redis next
-// to nothing. With every admission twice as many may ask at once.
+// quota wait here: tenants take turns, and the batches of each by weight; those
+// of one batch are served as they came. One at a time asks again when the
+// limiter said that it may; so a crowd of waiting slots costs Redis next to
+// nothing. With every admission twice as many may ask at once.
 type line struct {
 	patience, horizon, gap time.Duration
 	concurrent             bool
 
 	mu      sync.Mutex
 	rate    *rate.Limiter
-	waiting []*place             // by due and arrived
+	waiting []*place // by due and arrived
+	shares  shares
 	arrived int                  // calls so far
-	booked  map[string]time.Time // calls sent away, and when their turn is
+	booked  map[string]time.Time // jobs whose calls were sent away, and when their turn is
 	sweep   int                  // size of booked at which those who stayed away are forgotten
 	asking  int
 	window  int           // most of asking
 	until   time.Time     // nobody asks before
-	tail    time.Time     // the turn of whoever comes next
 	last    time.Time     // the last admission
 	pace    time.Duration // between admissions while there is a line
 	timer   *time.Timer
 }
 
-// place is a call in the line.
+// place is a call in the line. Whose turn it is asks at once, in the line's
+// order, before anybody has to be woken for it.
 type place struct {
 	due     time.Time
-	arrived int       // decides between those due at the same moment
-	turn    chan bool // true: ask now; false: it takes too long, come back when due
+	share   *share
+	charged bool           // to its share
+	arrived int            // decides between those due at the same moment
+	ask     func() pending // does not block
+	turn    chan pending   // of the call that was asked for; nil: it takes too long, come back when due
 }
+
+// pending blocks for the answer to what was asked.
+type pending func() (Pass, error)
 
 func newLine(q Quota, patience, horizon time.Duration) *line {
 	l := &line{
@@ -69,20 +77,23 @@ func newLine(q Quota, patience, horizon time.Duration) *line {
 
 // enter asks when it is this call's turn. It blocks as long as that is within
 // the limiter's patience; otherwise it refuses and keeps the call's turn.
-func (l *line) enter(ctx context.Context, call string, ask func() (Pass, error)) (Pass, error) {
-	p, no := l.join(call)
+func (l *line) enter(ctx context.Context, call *jobs.Call, ask func() pending) (Pass, error) {
+	p, no := l.join(call, ask)
 	for p != nil {
+		var answer pending
 		select {
-		case ok := <-p.turn:
-			if !ok {
-				return Pass{Refusal: l.sendAway(call, p)}, nil
-			}
+		case answer = <-p.turn:
 		case <-ctx.Done():
-			l.quit(p)
-			return Pass{}, fmt.Errorf("waiting for the quota: %w", context.Cause(ctx))
+			if l.quit(p) {
+				return Pass{}, fmt.Errorf("waiting for the quota: %w", context.Cause(ctx))
+			}
+			answer = <-p.turn // it came at the same moment
 		}
-		pass, err := ask()
-		if !l.again(call, p, pass, err) {
+		if answer == nil {
+			return Pass{Refusal: l.sendAway(whose(call), p)}, nil
+		}
+		pass, err := answer()
+		if !l.again(whose(call), p, pass, err) {
 			return pass, err
 		}
 	}
@@ -90,30 +101,52 @@ func (l *line) enter(ctx context.Context, call string, ask func() (Pass, error))
 }
 
 // join gives the call a place, or a refusal if its turn is too far off.
-func (l *line) join(call string) (*place, *Refusal) {
+func (l *line) join(call *jobs.Call, ask func() pending) (*place, *Refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	due, returning := l.booked[call]
-	delete(l.booked, call)
-	crowded := len(l.waiting) > 0 || now.Before(l.until)
-	switch {
-	case !crowded:
-		l.tail = now
+	due, returning := l.booked[whose(call)]
+	delete(l.booked, whose(call))
+	if !l.crowded(now) {
+		l.shares.idle(l.asking == 0)
 		due = now
-	case !returning:
-		due = latest(l.tail, l.until, now)
-		l.tail = due.Add(l.pace)
+	}
+	s := l.shares.of(call)
+	if l.crowded(now) && !returning {
+		due = latest(l.shares.after(s), l.until, now)
+		l.shares.follow(s, due, l.pace)
 	}
 	if due.Sub(now) > l.patience {
-		return nil, l.book(call, due)
+		return nil, l.book(whose(call), due)
 	}
 	l.arrived++
-	p := &place{due: due, arrived: l.arrived, turn: make(chan bool, 1)}
+	p := &place{due: due, share: s, arrived: l.arrived, ask: ask, turn: make(chan pending, 1)}
 	l.queue(p)
 	l.serve()
 	return p, nil
 }
+
+// crowded reports whether who comes now has to wait. Callers hold mu.
+func (l *line) crowded(now time.Time) bool { return len(l.waiting) > 0 || now.Before(l.until) }
+
+// ahead is how long a call would wait if it came now.
+func (l *line) ahead(call *jobs.Call) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	due, returning := l.booked[whose(call)]
+	switch {
+	case !l.crowded(now):
+		return 0
+	case !returning:
+		due = latest(l.shares.after(l.shares.known[call.Batch]), l.until)
+	}
+	return max(0, due.Sub(now))
+}
+
+// whose is whom a turn is kept for: a call that was sent away comes back under
+// another id, for the same job.
+func whose(call *jobs.Call) string { return cmp.Or(string(call.Job), call.ID) }
 
 // queue puts a place where its turn is. Callers hold mu.
 func (l *line) queue(p *place) {
@@ -156,6 +189,7 @@ func (l *line) again(call string, p *place, pass Pass, err error) bool {
 	defer l.mu.Unlock()
 	defer l.serve()
 	l.asking--
+	p.share.asked(-1)
 	no := pass.Refusal
 	switch {
 	case err != nil:
@@ -165,11 +199,12 @@ func (l *line) again(call string, p *place, pass Pass, err error) bool {
 		l.window = 1
 		l.until = latest(l.until, time.Now().Add(no.Wait))
 		if no.Wait <= l.patience {
+			l.shares.refund(p)
 			l.queue(p)
 			return true
 		}
 		l.booked[call] = l.until
-		l.tail = latest(l.tail, l.until.Add(l.pace))
+		l.shares.follow(p.share, latest(l.shares.after(p.share), l.until), l.pace)
 		l.disperse()
 	}
 	return false
@@ -193,25 +228,23 @@ func (l *line) admitted(wait time.Duration) {
 // paused. Callers hold mu.
 func (l *line) disperse() {
 	for _, p := range l.waiting {
-		p.due = latest(l.until, l.tail)
-		l.tail = p.due.Add(l.pace)
-		p.turn <- false
+		p.due = latest(l.until, l.shares.after(p.share))
+		l.shares.follow(p.share, p.due, l.pace)
+		p.turn <- nil
 	}
 	l.waiting = nil
 }
 
-// quit takes a call out of the line whose caller does not want to wait.
-func (l *line) quit(p *place) {
+// quit takes a call out of the line whose caller does not want to wait. It
+// reports false for one that is not in the line any more.
+func (l *line) quit(p *place) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if i := slices.Index(l.waiting, p); i >= 0 {
+	i := slices.Index(l.waiting, p)
+	if i >= 0 {
 		l.waiting = slices.Delete(l.waiting, i, i+1)
-		return
 	}
-	if <-p.turn { // it was just told to ask
-		l.asking--
-		l.serve()
-	}
+	return i >= 0
 }
 
 // freed is told that a call of the quota has left: if there were no places,
@@ -234,7 +267,7 @@ func (l *line) wake() {
 	l.serve()
 }
 
-// serve tells those whose turn it is to ask, and sets the alarm for the next.
+// serve asks for those whose turn it is, and sets the alarm for the next.
 // Callers hold mu.
 func (l *line) serve() {
 	for now := time.Now(); len(l.waiting) > 0 && l.asking < l.window; {
@@ -249,8 +282,10 @@ func (l *line) serve() {
 			l.timer.Reset(wait)
 			return
 		}
-		l.waiting[0].turn <- true
-		l.waiting = slices.Delete(l.waiting, 0, 1)
+		first := l.shares.first(l.waiting)
+		l.waiting[first].share.asked(1)
+		l.waiting[first].turn <- l.waiting[first].ask()
+		l.waiting = slices.Delete(l.waiting, first, first+1)
 		l.asking++
 	}
 }

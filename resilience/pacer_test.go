@@ -2,12 +2,16 @@ package resilience
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/drover-batch/drover/jobs"
 )
 
 // window is a stand-in for the fleet's limiter: it admits a call every gap.
@@ -31,6 +35,16 @@ func (w *window) ask() (Pass, error) {
 	return Pass{}, nil
 }
 
+func (w *window) answer() pending { return at(w.ask()) }
+
+// one is a call for a job of that name, under an id of its own.
+func one(job string) *jobs.Call {
+	return &jobs.Call{ID: rand.Text(), Job: jobs.ID(job), Batch: "contracts", Tenant: "acme"}
+}
+
+// at is an answer that is there at once.
+func at(pass Pass, err error) pending { return func() (Pass, error) { return pass, err } }
+
 // queueUp sends n calls into the line one after the other and returns in which
 // order they were admitted, and the refusals.
 func queueUp(l *line, n int, ask func() (Pass, error)) (order []int, refused []*Refusal) {
@@ -38,19 +52,19 @@ func queueUp(l *line, n int, ask func() (Pass, error)) (order []int, refused []*
 	var calls sync.WaitGroup
 	for i := range n {
 		calls.Go(func() {
-			pass, err := l.enter(context.Background(), fmt.Sprint(i), func() (Pass, error) {
+			pass, _ := l.enter(context.Background(), one(fmt.Sprint(i)), func() pending {
 				mu.Lock()
 				defer mu.Unlock()
-				return ask()
+				pass, err := ask()
+				if err == nil && pass.Refusal == nil {
+					order = append(order, i)
+				}
+				return at(pass, err)
 			})
 			mu.Lock()
 			defer mu.Unlock()
-			switch {
-			case err != nil:
-			case pass.Refusal != nil:
+			if pass.Refusal != nil {
 				refused = append(refused, pass.Refusal)
-			default:
-				order = append(order, i)
 			}
 		})
 		synctest.Wait()
@@ -129,7 +143,7 @@ func TestCallThatWasSentAwayIsAheadOfNewOnes(t *testing.T) {
 	inLine(t, Quota{}, time.Second, func(t *testing.T, l *line) {
 		l.pace = 100 * time.Millisecond
 		w := &window{gap: 100 * time.Millisecond, next: time.Now().Add(3 * time.Second)}
-		pass, _ := l.enter(t.Context(), "old", w.ask)
+		pass, _ := l.enter(t.Context(), one("old"), w.answer)
 		if pass.Refusal == nil || pass.Refusal.Wait != 3*time.Second {
 			t.Fatalf("got %+v", pass)
 		}
@@ -139,7 +153,7 @@ func TestCallThatWasSentAwayIsAheadOfNewOnes(t *testing.T) {
 		var calls sync.WaitGroup
 		for _, name := range []string{"new", "newer", "old"} {
 			calls.Go(func() {
-				if pass, _ := l.enter(t.Context(), name, w.ask); pass.Refusal == nil {
+				if pass, _ := l.enter(t.Context(), one(name), w.answer); pass.Refusal == nil {
 					mu.Lock()
 					defer mu.Unlock()
 					order = append(order, name)
@@ -188,7 +202,7 @@ func TestImpatientCallerLeavesTheLineInOrder(t *testing.T) {
 		defer cancel()
 		var calls sync.WaitGroup
 		var gone error
-		calls.Go(func() { _, gone = l.enter(ctx, "impatient", w.ask) })
+		calls.Go(func() { _, gone = l.enter(ctx, one("impatient"), w.answer) })
 		synctest.Wait()
 		order, _ := queueUp(l, 3, w.ask)
 		calls.Wait()
@@ -224,6 +238,105 @@ func TestFirstAdmissionSaysNothingOfThePace(t *testing.T) {
 				t.Errorf("the last was sent away for %v", refused[len(refused)-1].Wait)
 			}
 			time.Sleep(time.Hour)
+		}
+	})
+}
+
+// Calls that were woken at one moment used to ask in the order in which the
+// scheduler ran them, so that the last to come was now and then the first.
+func TestCallsWokenTogetherAskInTheOrderInWhichTheyCame(t *testing.T) {
+	inLine(t, Quota{}, time.Hour, func(t *testing.T, l *line) {
+		l.until = time.Now().Add(time.Second)
+		order, _ := queueUp(l, 200, func() (Pass, error) { return Pass{}, nil })
+		if len(order) != 200 || !slices.IsSorted(order) {
+			t.Errorf("%d asked, in the order %v", len(order), order)
+		}
+	})
+}
+
+// A crowd of one batch's calls used to be ahead of everybody who came later.
+func TestBatchesTakeTurnsInTheLine(t *testing.T) {
+	for name, rival := range map[string]jobs.Call{
+		"same tenant":     {Batch: "few", Tenant: "acme"},
+		"another tenant":  {Batch: "few", Tenant: "globex"},
+		"an eager tenant": {Batch: "few", Tenant: "globex", Weight: 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inLine(t, Quota{}, time.Hour, func(t *testing.T, l *line) {
+				w := &window{gap: time.Second, next: time.Now().Add(time.Second)}
+				var calls sync.WaitGroup
+				defer calls.Wait()
+				crowd, leave := context.WithCancel(t.Context())
+				defer leave()
+				var many atomic.Int64
+				for i := range 500 {
+					calls.Go(func() {
+						if pass, err := l.enter(crowd, one(fmt.Sprint(i)), w.answer); err == nil && pass.Refusal == nil {
+							many.Add(1)
+						}
+					})
+				}
+				synctest.Wait()
+				start := time.Now()
+				var few sync.WaitGroup
+				for i := range 10 {
+					call := rival
+					call.Job = jobs.ID(fmt.Sprint("few", i))
+					few.Go(func() { _, _ = l.enter(t.Context(), &call, w.answer) })
+				}
+				few.Wait()
+				if took := time.Since(start); took > 21*time.Second || many.Load() < 8 {
+					t.Errorf("10 calls took %v, and %d of the crowd went meanwhile; want them to take turns", took, many.Load())
+				}
+			})
+		})
+	}
+}
+
+func TestWeightsHoldInTheLine(t *testing.T) {
+	inLine(t, Quota{}, time.Hour, func(t *testing.T, l *line) {
+		w := &window{gap: time.Second, next: time.Now().Add(time.Second)}
+		ctx, end := context.WithTimeout(t.Context(), 400500*time.Millisecond)
+		defer end()
+		var mu sync.Mutex
+		got := map[string]int{}
+		var calls sync.WaitGroup
+		for batch, weight := range map[string]int{"a": 1, "b": 2, "c": 5} {
+			for i := range 300 {
+				call := &jobs.Call{Job: jobs.ID(fmt.Sprint(batch, i)), Batch: batch, Tenant: "acme", Weight: weight}
+				calls.Go(func() {
+					if pass, err := l.enter(ctx, call, w.answer); err == nil && pass.Refusal == nil {
+						mu.Lock()
+						defer mu.Unlock()
+						got[batch]++
+					}
+				})
+			}
+		}
+		calls.Wait()
+		if got["a"] < 48 || got["a"] > 52 || got["b"] < 97 || got["b"] > 103 || got["c"] < 247 || got["c"] > 253 {
+			t.Errorf("400 calls at weights 1, 2 and 5 went as %v", got)
+		}
+	})
+}
+
+func TestAheadTellsHowLongTheLineIs(t *testing.T) {
+	inLine(t, Quota{RequestsPerMinute: 60}, time.Second, func(t *testing.T, l *line) {
+		w := &window{gap: time.Second}
+		if l.ahead(one("first")) != 0 {
+			t.Error("nobody is there, and it tells of a wait")
+		}
+		var calls sync.WaitGroup
+		defer calls.Wait()
+		for i := range 10 {
+			calls.Go(func() { _, _ = l.enter(t.Context(), one(fmt.Sprint(i)), w.answer) })
+			synctest.Wait()
+		}
+		if wait := l.ahead(one("last")); wait < 7*time.Second || wait > 11*time.Second {
+			t.Errorf("%v behind ten calls", wait)
+		}
+		if wait := l.ahead(one("5")); wait < 3*time.Second || wait > 6*time.Second {
+			t.Errorf("%v for the sixth of ten, which was sent away", wait)
 		}
 	})
 }

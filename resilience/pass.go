@@ -16,6 +16,16 @@ type Admission interface {
 	// the call must not be made.
 	Enter(ctx context.Context, call *jobs.Call) (Pass, error)
 
+	// Ahead tells how long a call of the model would wait, as far as this
+	// process knows without asking: behind others of its own, or until a pause
+	// is over.
+	Ahead(call *jobs.Call) time.Duration
+
+	// Due tells how long an admitted call that has waited for its turn has to
+	// wait on: a provider may have asked for a pause meanwhile, or the model's
+	// circuit have opened. It is 0 if nobody could be asked.
+	Due(ctx context.Context, call *jobs.Call) time.Duration
+
 	// Leave tells all guards what became of a call that was admitted. It is
 	// idempotent by the call's id.
 	Leave(ctx context.Context, call *jobs.Call, a *jobs.Attempt) error
@@ -44,7 +54,13 @@ type Refusal struct {
 	Guard  string
 	Reason string        // a clause for people
 	Wait   time.Duration // asking again earlier is no use; 0 if Final
-	Final  bool          // waiting does not help: the money can never suffice
+	Final  bool          // waiting does not help: the money does not suffice
+
+	// Of the ledger alone. Never says that no call as large as this one fits,
+	// Cheaper that a cheaper model is to be asked first. Then is what becomes of
+	// the job, if the budget that refused says so.
+	Never, Cheaper bool
+	Then           jobs.Spent
 }
 
 func (r *Refusal) String() string {

@@ -116,7 +116,11 @@ func (g *Gate) open(ctx context.Context) (bool, error) {
 
 func (g *Gate) rebuildLocked(ctx context.Context, lock, token string) error {
 	if g.config.Rebuild == nil {
-		return g.script.Open(ctx, g.config.Redis, token, nil)
+		epoch, err := g.script.NewEpoch(ctx, g.config.Redis)
+		if err != nil {
+			return err
+		}
+		return g.script.Open(ctx, g.config.Redis, epoch, nil)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	renewed := make(chan struct{})

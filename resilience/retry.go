@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/drover-batch/drover/jobs"
 )
 
 // Retry says how often and how soon a model that failed is asked again.
@@ -12,6 +14,11 @@ type Retry struct {
 	Most  int           // the same over all deliveries of a job, most of them probes during an outage; default 10
 	Base  time.Duration // bound of the first wait, doubled by each further one; default 1s
 	Max   time.Duration // bound of all waits, default 60s
+
+	// Ambiguous says what becomes of a job after a call that was sent and of
+	// which nobody knows whether it was paid for; default jobs.AskAgain. It
+	// does not apply to calls that were never sent, or rejected.
+	Ambiguous jobs.AfterAmbiguous
 
 	// Budget is shared by all chains of a process; nil sets no bound.
 	Budget *RetryBudget
@@ -32,6 +39,9 @@ func (r Retry) withDefaults() Retry {
 	}
 	if r.Max <= 0 {
 		r.Max = time.Minute
+	}
+	if r.Ambiguous == "" {
+		r.Ambiguous = jobs.AskAgain
 	}
 	if r.Random == nil {
 		r.Random = rand.Float64

@@ -9,8 +9,8 @@
 //
 //	{
 //	  -- check says whether the call may enter and writes nothing. It returns
-//	  -- a refusal {why = text, wait = microseconds, final = boolean}, or nil
-//	  -- and a plan for apply.
+//	  -- a refusal {why = text, wait = microseconds, final = boolean, tag = text},
+//	  -- or nil and a plan for apply. The tag is for the guard's own code.
 //	  check = function(keys, args, ctx) … end,
 //	  -- apply carries the plan out. It returns a memo (a string, kept with the
 //	  -- call) and how long the call has to wait, in microseconds.
@@ -19,13 +19,25 @@
 //	  -- Leave; memo is apply's. ctx.lapsed is true if the lease had ended
 //	  -- before, ctx.unknown if the shared state never heard of the call.
 //	  leave = function(keys, args, ctx, memo) … end,
+//	  -- due is how long (us) an admitted call still waits, for modules that
+//	  -- make calls wait; keys and args are those of the Due, memo is apply's.
+//	  due = function(keys, args, ctx, memo) … end,
 //	  -- lapse takes back what apply did for a call whose worker died; keys
 //	  -- and args are those of the Enter.
 //	  lapse = function(keys, args, ctx, memo) … end,
+//	  -- warm, for forms with Warm, is handed list[first … last] of all steps of
+//	  -- a group before any is carried out, so that what they will look up can
+//	  -- be read at once.
+//	  warm = function(keys, list, first, last) … end,
 //	  -- finish, if there is one, runs once after all operations of the group,
 //	  -- so that a module may keep what it read in a local and write it here.
 //	  finish = function() … end,
 //	}
+//
+// What the steps of many calls have in common is a [Form]. It is passed once for
+// a group, and keys is the same table for all steps of a form, so that a module
+// may keep by it what it has made of it. args is too, with what varies filled in
+// anew: a module must not keep it.
 //
 // ctx.now is the store's clock in microseconds, ctx.call the call's id. Inside
 // a module, int(n) prints a number in full: tostring loses digits of times and

@@ -49,14 +49,14 @@ const ks = lua.Keyspace("test")
 
 func enter(call, seats string) lua.Op {
 	return lua.Op{Kind: lua.Enter, Call: call, Lease: time.Minute, Steps: []lua.Step{
-		{Module: "table", Keys: []string{ks.Key("table")}},
-		{Module: "seats", Keys: []string{ks.Key("seats")}, Args: []string{seats}},
+		lua.Once("table", []string{ks.Key("table")}),
+		lua.Once("seats", []string{ks.Key("seats")}, seats),
 	}}
 }
 
 func leave(call string) lua.Op {
 	return lua.Op{Kind: lua.Leave, Call: call, Steps: []lua.Step{
-		{Module: "seats", Keys: []string{ks.Key("seats"), ks.Key("log")}},
+		lua.Once("seats", []string{ks.Key("seats"), ks.Key("log")}),
 	}}
 }
 
@@ -76,22 +76,17 @@ func (b *bench) run(t *testing.T, ops ...lua.Op) []lua.Reply {
 	return replies
 }
 
-// onEach runs the test on the embedded server and, where one is installed, on
-// a real one.
+// onEach runs the test on the embedded server and, where they are installed,
+// on real ones.
 func onEach(t *testing.T, test func(t *testing.T, b *bench)) {
-	servers := map[string]func(*testing.T) (string, func(time.Duration)){
-		"embedded": startMini,
-		"redis":    func(t *testing.T) (string, func(time.Duration)) { return redistest.Start(t), nil },
-	}
-	for name, start := range servers {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			addr, pass := start(t)
-			rdb := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, ContextTimeoutEnabled: true})
-			t.Cleanup(func() { _ = rdb.Close() })
-			test(t, &bench{lua.Compose(ks, seats, table), rdb, pass})
-		})
-	}
+	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
+		addr, pass := startMini(t)
+		test(t, &bench{lua.Compose(ks, seats, table), redistest.Client(t, addr), pass})
+	})
+	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
+		test(t, &bench{lua.Compose(ks, seats, table), rdb, nil})
+	})
 }
 
 func startMini(t *testing.T) (string, func(time.Duration)) {
@@ -112,8 +107,15 @@ func TestNothingIsDoneWithoutAnEpoch(t *testing.T) {
 				t.Errorf("got %+v, want no epoch", r)
 			}
 		}
-		if keys := b.rdb.Keys(t.Context(), "*").Val(); len(keys) != 0 {
-			t.Errorf("wrote %v", keys)
+		err := redistest.OnAll(b.rdb, func(node redis.UniversalClient) error {
+			keys, err := node.Keys(t.Context(), "*").Result()
+			if len(keys) != 0 {
+				t.Errorf("wrote %v", keys)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
 		}
 	})
 }
@@ -189,18 +191,20 @@ func TestOpeningSettlesWhatTheSumsHold(t *testing.T) {
 		for i := range left {
 			left[i] = fmt.Sprint("call", i)
 		}
-		if err := b.Open(t.Context(), b.rdb, "1", left); err != nil {
-			t.Fatal(err)
-		}
+		b.open(t, left...)
 		if r := b.run(t, leave("call2499")); !r[0].Left {
 			t.Errorf("a settled call left again: %+v", r)
 		}
 	})
 }
 
-func (b *bench) open(t *testing.T) {
+func (b *bench) open(t *testing.T, left ...string) {
 	t.Helper()
-	if err := b.Open(t.Context(), b.rdb, "1", nil); err != nil {
+	epoch, err := b.NewEpoch(t.Context(), b.rdb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Open(t.Context(), b.rdb, epoch, left); err != nil {
 		t.Fatal(err)
 	}
 }

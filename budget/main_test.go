@@ -1,0 +1,10 @@
+package budget
+
+import (
+	"os"
+	"testing"
+
+	"github.com/drover-batch/drover/internal/redistest"
+)
+
+func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }

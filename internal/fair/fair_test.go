@@ -1,0 +1,97 @@
+package fair_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/drover-batch/drover/internal/fair"
+)
+
+func lanes(list ...*fair.Lane) []*fair.Lane {
+	for i, l := range list {
+		l.Name, l.Created = fmt.Sprint(i), time.Unix(int64(i), 0)
+	}
+	return list
+}
+
+// deal deals pieces one at a time and counts them.
+func deal(d *fair.Dealer, all []*fair.Lane, pieces int, cost func(*fair.Lane) float64) map[*fair.Lane]int {
+	got := map[*fair.Lane]int{}
+	for range pieces {
+		d.Welcome(all)
+		l := d.Next(all)
+		fair.Charge(l, cost(l))
+		got[l]++
+	}
+	return got
+}
+
+func same(*fair.Lane) float64 { return 1 }
+
+func near(t *testing.T, what string, got, want, by int) {
+	t.Helper()
+	if got < want-by || got > want+by {
+		t.Errorf("%s: got %d, want %d", what, got, want)
+	}
+}
+
+func TestTenantsShareEvenlyAndTheirLanesByWeight(t *testing.T) {
+	t.Parallel()
+	all := lanes(&fair.Lane{Tenant: "a", Weight: 1}, &fair.Lane{Tenant: "a", Weight: 2}, &fair.Lane{Tenant: "a", Weight: 5}, &fair.Lane{Tenant: "b"})
+	got := deal(&fair.Dealer{}, all, 1600, same)
+	for i, want := range []int{100, 200, 500, 800} {
+		near(t, fmt.Sprint("lane ", i), got[all[i]], want, 2)
+	}
+}
+
+func TestWhoTakesLongerGetsFewer(t *testing.T) {
+	t.Parallel()
+	all := lanes(&fair.Lane{Tenant: "a"}, &fair.Lane{Tenant: "a"})
+	got := deal(&fair.Dealer{}, all, 1100, func(l *fair.Lane) float64 { return map[string]float64{"0": 10, "1": 1}[l.Name] })
+	near(t, "the slow one", got[all[0]], 100, 2)
+}
+
+func TestWhoJoinsOrWasAwayStartsLevel(t *testing.T) {
+	t.Parallel()
+	var d fair.Dealer
+	all := lanes(&fair.Lane{Tenant: "a"}, &fair.Lane{Tenant: "a"}, &fair.Lane{Tenant: "b"})
+	deal(&d, all[:1], 1000, same)
+	got := deal(&d, all, 400, same)
+	near(t, "the old lane", got[all[0]], 100, 2)
+	near(t, "the new tenant", got[all[2]], 200, 2)
+	deal(&d, all[:1], 1000, same)
+	got = deal(&d, all, 400, same)
+	near(t, "the lane that came back", got[all[1]], 100, 2)
+	near(t, "the tenant that came back", got[all[2]], 200, 2)
+}
+
+// A lane that holds all slots with long jobs has been charged for them ahead:
+// who joins is level with what it really had.
+func TestWhoJoinsGetsWhatTheOthersAreOwed(t *testing.T) {
+	t.Parallel()
+	var d fair.Dealer
+	all := lanes(&fair.Lane{Tenant: "a"}, &fair.Lane{Tenant: "a"})
+	deal(&d, all[:1], 64, same)
+	all[0].Owing(32)
+	got := deal(&d, all, 32, same)
+	near(t, "the new lane", got[all[1]], 32, 0)
+}
+
+func TestUrgentLanesComeFirstWithinTheirTenant(t *testing.T) {
+	t.Parallel()
+	soon := time.Unix(1000, 0)
+	all := lanes(&fair.Lane{Tenant: "a"}, &fair.Lane{Tenant: "a", Urgent: true, Deadline: soon.Add(time.Hour)}, &fair.Lane{Tenant: "a", Urgent: true, Deadline: soon}, &fair.Lane{Tenant: "b"})
+	var d fair.Dealer
+	got := map[*fair.Lane]int{}
+	for range 1600 {
+		d.Welcome(all)
+		got[d.Deal(all, 1)]++
+	}
+	near(t, "the most urgent", got[all[2]], 700, 10)
+	near(t, "the others of its tenant", got[all[0]]+got[all[1]], 100, 10)
+	near(t, "the other tenant", got[all[3]], 800, 2)
+	all[1].Urgent, all[2].Urgent = false, false
+	got = deal(&d, all, 600, same)
+	near(t, "what it had is not held against it", got[all[2]], 100, 40)
+}

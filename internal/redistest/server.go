@@ -1,0 +1,126 @@
+package redistest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Server is a server of a test's own.
+type Server struct {
+	Addr string // its socket, or host:port
+
+	path, dir string
+	password  string
+	args      []string
+	cmd       *exec.Cmd
+	drained   chan struct{}
+}
+
+// Restart kills the server and starts it again with what it had on disk.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	s.Kill()
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Kill ends the server as kill -9 does.
+func (s *Server) Kill() {
+	_ = s.cmd.Process.Kill()
+	<-s.drained
+	_ = s.cmd.Wait()
+}
+
+// start waits for the server's word that it is ready.
+func (s *Server) start() error {
+	s.cmd = exec.Command(s.path, s.args...)
+	s.cmd.Dir = s.dir
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	lines, said, ready := bufio.NewScanner(out), "", false
+	for !ready && lines.Scan() {
+		said += lines.Text() + "\n"
+		ready = strings.Contains(lines.Text(), "eady to accept") || strings.Contains(lines.Text(), "Sentinel ID is")
+	}
+	s.drained = make(chan struct{})
+	go func() {
+		defer close(s.drained)
+		for lines.Scan() {
+		}
+	}()
+	if !ready {
+		s.Kill()
+		return fmt.Errorf("%s ended:\n%s", s.path, said)
+	}
+	return nil
+}
+
+// listen starts a server on a port of this machine, in a folder of its own.
+// args may name files in that folder.
+func listen(path, dir string, args ...string) (*Server, error) {
+	var err error
+	for range 5 { // somebody else may take the port first
+		var port string
+		if port, err = freePort(); err != nil {
+			return nil, err
+		}
+		s := &Server{Addr: "127.0.0.1:" + port, path: path, dir: dir}
+		s.args = append(append([]string{}, args...), "--port", port, "--bind", "127.0.0.1", "--save", "")
+		if err = os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+		if err = s.start(); err == nil {
+			return s, nil
+		}
+	}
+	return nil, err
+}
+
+// freePort is one that nobody listens on, and neither on the one 10,000 above,
+// which the nodes of a cluster use among themselves.
+func freePort() (string, error) {
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", err
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		above, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port+10000))
+		_ = l.Close()
+		if err == nil {
+			_ = above.Close()
+			return fmt.Sprint(port), nil
+		}
+	}
+	return "", errors.New("no port is free")
+}
+
+// Seclude ends the server's replication: what it is told from now on, it alone
+// knows.
+func (s *Server) Seclude(t testing.TB) {
+	t.Helper()
+	err := s.do(func(ctx context.Context, node *redis.Client) error {
+		if err := node.Do(ctx, "acl", "setuser", "default", "-psync", "-sync").Err(); err != nil {
+			return err
+		}
+		return node.Do(ctx, "client", "kill", "type", "replica").Err()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,112 @@
+-- What 429s teach the limiter, of which this is a part: see limiter.lua. Of a
+-- limit that is known a little is taken off; one that nobody knows is found, of
+-- requests, tokens or both. d is r for requests or t for tokens, and
+--
+--   found   the limit a minute as of cut, 0 so far
+--   cut     when a 429 last changed it
+--   slow    for how many seconds it then grows slowly: the better it was measured,
+--           the longer
+--   mark    when the call started that found the bucket empty last
+--   passed  how much had passed until then
+--   order   its place among all calls, as their sum
+
+local STRETCH = 10 * SECOND -- over which starts are counted
+local ENOUGH = 50           -- calls that measure a limit
+local FEW = 10              -- calls that measure it roughly, to a tenth
+local NEARLY = 0.9          -- of two limits the one that is farther from its flow than this was not reached
+
+local SLOW = 30             -- seconds for which a well measured limit grows slowly
+
+-- share and found grow again with the time since they were last cut: a limit
+-- that was measured slowly first, so that it is touched rarely, then faster, in
+-- case it moved.
+local function share(q, now) return math.min(1, q.share + 0.003 * (now - q.cut) / SECOND) end
+
+local function found(q, now, d)
+  local s, slow = (now - q[d .. 'cut']) / SECOND, q[d .. 'slow']
+  return q[d .. 'found'] * (1 + 0.002 * clamp(s, 0, slow)) * 1.05 ^ clamp(s - slow, 0, 300)
+end
+
+local function started(q, now)
+  local age = now - q.stretch
+  if age >= 2 * STRETCH or age < 0 then
+    q.stretch, q.starts, q.before = now, 0, 0
+  elseif age >= STRETCH then
+    q.stretch, q.before, q.starts = q.stretch + STRETCH, q.starts, 0
+  end
+  q.starts = q.starts + 1
+end
+
+-- asked is how many calls a minute were lately started.
+local function asked(q, now)
+  local age = clamp(now - q.stretch, 0, STRETCH)
+  if q.before > 0 then return (q.starts + (1 - age / STRETCH) * q.before) * MINUTE / STRETCH end
+  return q.starts * MINUTE / math.max(age, SECOND)
+end
+
+-- unit is what a call takes of d on average.
+local function unit(q, d) return d == 'r' and 1 or math.max(1, q.tsum / math.max(1, q.rsum)) end
+
+-- passed is how much the provider let through before this call, which it
+-- refused. Tokens of refused calls have been taken off the sum already.
+local function passed(q, call, d)
+  if d == 'r' then return call.rsum - q.refused end
+  return call.tsum - call.tokens
+end
+
+-- refuse takes in that a call was refused. If it came before the one that is the
+-- mark, what had passed until then was less by it.
+local function refuse(q, call)
+  q.refused = q.refused + 1
+  if call.rsum < q.rorder then q.rpassed = q.rpassed - 1 end
+  if call.rsum < q.torder then q.tpassed = q.tpassed - call.tokens end
+end
+
+-- flow is how much a minute passed since the provider's bucket was last found
+-- empty, and of how many calls, but for what they lack to measure a limit after
+-- ten seconds; nil if it is nothing.
+local function flow(q, call, d)
+  local took, through = call.start - q[d .. 'mark'], passed(q, call, d) - q[d .. 'passed']
+  if q[d .. 'mark'] == 0 or took < SECOND or through <= 0 then return nil end
+  return through * MINUTE / took, took >= STRETCH and ENOUGH or through / unit(q, d)
+end
+
+-- find learns from a 429 how much there may be. At two of them the provider's
+-- bucket was empty, so what it let through in between is what flowed in: exactly
+-- that, once it is enough to count. From the first there is only what was asked
+-- for. After a long time without one the limit has moved, and the bucket may
+-- have been full meanwhile: that is as good as the first.
+local function find(q, now, call, d)
+  local measured, of = flow(q, call, d)
+  local was, settled, age = found(q, now, d), q[d .. 'slow'] == SLOW, (now - q[d .. 'cut']) / SECOND
+  if age > (settled and SLOW + 3 or 20) then measured, q[d .. 'slow'] = nil, 0 end
+  q[d .. 'cut'] = now
+  if measured then
+    local less, enough = 0.97 * was, of >= ENOUGH
+    if enough or not settled then
+      less = math.min(less, 0.98 * measured)
+    elseif of >= FEW then
+      less = math.min(less, 1.1 * measured)
+    end
+    q[d .. 'found'] = less
+    if enough or not settled then q[d .. 'slow'] = math.floor(SLOW * math.min(1, of / ENOUGH)) end
+    if not enough then return less / was end -- and counts on from the same mark
+  elseif was > 0 then
+    q[d .. 'found'] = 0.7 * was
+  else
+    q[d .. 'found'] = math.max(6, 0.7 * asked(q, now)) * unit(q, d)
+  end
+  q[d .. 'mark'], q[d .. 'passed'], q[d .. 'order'] = call.start, passed(q, call, d), call.rsum
+  return was > 0 and q[d .. 'found'] / was or 1
+end
+
+-- reached tells which limits a 429 that names none can be of. It was not one
+-- that the flow stayed well below, if it came close to the other.
+local function reached(q, now, call)
+  local r, t = flow(q, call, 'r'), flow(q, call, 't')
+  if not (r and t and q.rfound > 0 and q.tfound > 0) then return {'r', 't'} end
+  r, t = r / found(q, now, 'r'), t / found(q, now, 't')
+  if r < NEARLY * t then return {'t'} end
+  if t < NEARLY * r then return {'r'} end
+  return {'r', 't'}
+end
