@@ -67,6 +67,8 @@ func (*cheapDelivery) Bury(context.Context, *jobs.Outcome) error                
 func (*cheapDelivery) Defer(context.Context, time.Duration, []jobs.Attempt) error { return nil }
 func (*cheapDelivery) Return(context.Context, []jobs.Attempt) error               { return nil }
 func (*cheapDelivery) Tried(context.Context) (map[string]jobs.Tries, error)       { return nil, nil }
+func (*cheapDelivery) Resume(context.Context) (*jobs.Checkpoint, error)           { return nil, nil }
+func (*cheapDelivery) Checkpoint(context.Context, *jobs.Checkpoint) error         { return nil }
 func (*cheapDelivery) Release(context.Context) error                              { return nil }
 func (*cheapDelivery) Extend(context.Context) error                               { return nil }
 func (*cheapDelivery) Expires() time.Time                                         { return time.Now().Add(30 * time.Second) }

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -16,10 +17,11 @@ const leastBeat = 250 * time.Millisecond
 // lease keeps a delivery's lease alive, at every third of it. It is a timer
 // and not a goroutine: most jobs are over before it fires.
 type lease struct {
-	d    jobs.Delivery
-	ctx  context.Context
-	lost context.CancelCauseFunc
-	warn func(error)
+	d     jobs.Delivery
+	until time.Time // it is not renewed any more after this
+	ctx   context.Context
+	lost  context.CancelCauseFunc
+	warn  func(error)
 
 	mu    sync.Mutex // held while the lease is being renewed
 	ended bool
@@ -27,10 +29,13 @@ type lease struct {
 	quit  context.CancelFunc // ends a renewal that is underway
 }
 
-// keep renews the lease until it is ended. When the lease is lost, it calls
-// lost with jobs.ErrLeaseLost.
-func keep(ctx context.Context, d jobs.Delivery, lost context.CancelCauseFunc, warn func(error)) *lease {
-	l := &lease{d: d, lost: lost, warn: warn}
+// errHung is why a lease is given up that could be renewed.
+var errHung = fmt.Errorf("its handler hangs: %w", jobs.ErrLeaseLost)
+
+// keep renews the lease until it is ended, or until the given time. When the
+// lease is lost, it calls lost with jobs.ErrLeaseLost.
+func keep(ctx context.Context, d jobs.Delivery, until time.Time, lost context.CancelCauseFunc, warn func(error)) *lease {
+	l := &lease{d: d, until: until, lost: lost, warn: warn}
 	l.ctx, l.quit = context.WithCancel(context.WithoutCancel(ctx))
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -56,6 +61,9 @@ func (l *lease) beat() {
 		return
 	case errors.Is(err, jobs.ErrLeaseLost) || !time.Now().Before(l.d.Expires()):
 		l.ended = true
+		if errors.Is(err, errHung) {
+			l.warn(err)
+		}
 		l.lost(jobs.ErrLeaseLost)
 		return
 	case err != nil:
@@ -65,8 +73,11 @@ func (l *lease) beat() {
 }
 
 func (l *lease) renew() error {
-	if !time.Now().Before(l.d.Expires()) {
+	switch now := time.Now(); {
+	case !now.Before(l.d.Expires()):
 		return jobs.ErrLeaseLost
+	case !now.Before(l.until):
+		return errHung
 	}
 	ctx, cancel := context.WithDeadline(l.ctx, l.d.Expires())
 	defer cancel()

@@ -36,13 +36,25 @@ type Pool struct {
 	// and buried the third time.
 	Handle func(ctx context.Context, d jobs.Delivery) jobs.Decision
 
-	// Pause pauses a batch for a reason, when a decision says so. It is given
-	// the batch as it was lent, since when the reason may have gone; may be nil.
-	Pause func(ctx context.Context, lent *jobs.Batch, reason string) error
+	// Pause pauses a batch for want of money, when a decision says so. It is
+	// given the batch as it was lent, since when there may be some; may be nil.
+	Pause func(ctx context.Context, lent *jobs.Batch, short *jobs.Shortage) error
+
+	// Newcomers lends up to most jobs of batches that have few at work here. It
+	// is asked while no slot is free, and must not block for jobs to come: as
+	// many as a quarter of the slots, 16 at the most, are worked on beyond
+	// those, so that a small batch need not wait for a large one's long jobs.
+	// May be nil.
+	Newcomers func(ctx context.Context, most int) ([]jobs.Delivery, error)
 
 	Slots int           // deliveries at once, default 64
 	Grace time.Duration // for running handlers to end when stopping, default 30s
 	Limit time.Duration // for storing one outcome or handing one job back, default 60s
+
+	// Longest is how long handling one job may take, default an hour. Beyond
+	// it the handler is taken to hang: its context is cancelled, and the job's
+	// lease is not renewed any more, so that another worker gets it.
+	Longest time.Duration
 
 	OnOutcome func(*jobs.Outcome) // told of each outcome that was stored; may be nil
 	Log       zerolog.Logger      // the zero value is silent
@@ -87,6 +99,9 @@ func (p *Pool) setDefaults() {
 	}
 	if p.Limit <= 0 {
 		p.Limit = time.Minute
+	}
+	if p.Longest <= 0 {
+		p.Longest = time.Hour
 	}
 	p.stats.change(func() { p.stats.Slots = p.Slots })
 }

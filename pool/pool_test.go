@@ -49,6 +49,7 @@ type delivery struct {
 	lookErr error
 	lease   time.Duration // 0 is 30s
 	endErr  error         // of whatever ends it
+	endTime time.Duration // that takes
 	extend  func(context.Context) error
 
 	mu      sync.Mutex
@@ -64,6 +65,8 @@ func (d *delivery) Batch() *jobs.Batch                                   { retur
 func (d *delivery) Fresh() bool                                          { return !d.stale }
 func (d *delivery) Settled(context.Context) (bool, error)                { return d.settled, d.lookErr }
 func (d *delivery) Tried(context.Context) (map[string]jobs.Tries, error) { return nil, nil }
+func (d *delivery) Resume(context.Context) (*jobs.Checkpoint, error)     { return nil, nil }
+func (d *delivery) Checkpoint(context.Context, *jobs.Checkpoint) error   { return nil }
 func (d *delivery) Release(ctx context.Context) error                    { return d.end(ctx, "release", nil, nil) }
 
 func (d *delivery) Done(ctx context.Context, o *jobs.Outcome) error {
@@ -83,6 +86,7 @@ func (d *delivery) Return(ctx context.Context, a []jobs.Attempt) error {
 }
 
 func (d *delivery) end(ctx context.Context, how string, o *jobs.Outcome, a []jobs.Attempt) error {
+	time.Sleep(d.endTime)
 	d.mu.Lock()
 	d.ends, d.outcome, d.tries = append(d.ends, how), o, a
 	d.mu.Unlock()
@@ -135,8 +139,8 @@ func inWorld(t *testing.T, handle func(context.Context, jobs.Delivery) jobs.Deci
 		w.pool = &Pool{
 			Source: w, Handle: handle, Slots: 4,
 			Log: zerolog.New(&w.log),
-			Pause: func(_ context.Context, lent *jobs.Batch, reason string) error {
-				w.pauses = append(w.pauses, lent.ID+": "+reason)
+			Pause: func(_ context.Context, lent *jobs.Batch, short *jobs.Shortage) error {
+				w.pauses = append(w.pauses, lent.ID+": "+short.Reason)
 				return nil
 			},
 			OnOutcome: func(o *jobs.Outcome) {

@@ -13,13 +13,18 @@ import (
 const lookAgain = 5 * time.Second
 
 // serve takes one delivery from its arrival to its end.
-func (p *Pool) serve(working context.Context, d jobs.Delivery) {
-	p.stats.begin()
-	defer p.stats.finish()
+func (p *Pool) serve(taking, working context.Context, d jobs.Delivery, t *turn) {
 	ctx, cancel := context.WithCancelCause(working)
 	defer cancel(nil)
-	l := keep(ctx, d, cancel, func(err error) { p.warn(d, err, "renewing the lease") })
+	l := keep(ctx, d, time.Now().Add(p.Longest), cancel, func(err error) { p.warn(d, err, "renewing the lease") })
 	defer l.end()
+	if !t.await(taking, ctx) {
+		l.end()
+		p.refuse(working, d)
+		return
+	}
+	p.stats.begin()
+	defer p.leave(t)
 
 	settled, err := p.settled(ctx, d)
 	switch {
@@ -31,7 +36,15 @@ func (p *Pool) serve(working context.Context, d jobs.Delivery) {
 	case settled:
 		p.release(ctx, d, l)
 	default:
-		p.settle(ctx, d, l, p.handle(ctx, d))
+		p.settle(ctx, d, l, t, p.handle(ctx, d))
+	}
+}
+
+// leave gives the slot back for another job.
+func (p *Pool) leave(t *turn) {
+	if !t.left {
+		p.stats.finish()
+		t.leave()
 	}
 }
 
@@ -47,9 +60,13 @@ func (p *Pool) settled(ctx context.Context, d jobs.Delivery) (bool, error) {
 }
 
 // settle carries a decision out.
-func (p *Pool) settle(ctx context.Context, d jobs.Delivery, l *lease, made jobs.Decision) {
+func (p *Pool) settle(ctx context.Context, d jobs.Delivery, l *lease, t *turn, made jobs.Decision) {
 	switch {
 	case made.Outcome != nil:
+		if t.store() {
+			defer t.stored()
+			p.leave(t)
+		}
 		p.store(ctx, d, made.Outcome)
 	case made.Back || made.Wait > 0:
 		p.letGo(ctx, d, l, made)
@@ -76,13 +93,25 @@ func (p *Pool) store(ctx context.Context, d jobs.Delivery, o *jobs.Outcome) {
 	}
 	p.panics.forget(o.Job)
 	switch {
+	case errors.Is(err, jobs.ErrSpooled):
+		p.Log.Debug().Str("batch", o.Batch).Str("job", string(o.Job)).Msg("its outcome waits on disk for NATS")
+	case err != nil && !errors.Is(err, jobs.ErrSettled):
+		p.warn(d, err, "storing an outcome")
+		p.stats.unstored(o)
+	default:
+		p.Stored(o, err)
+	}
+}
+
+// Stored counts an outcome that is in the broker or, with jobs.ErrSettled,
+// came second. A pool counts its own; those that had to wait for the broker,
+// see jobs.ErrSpooled, are for whoever stores them to tell.
+func (p *Pool) Stored(o *jobs.Outcome, err error) {
+	switch {
 	case errors.Is(err, jobs.ErrSettled):
 		p.Log.Info().Str("batch", o.Batch).Str("job", string(o.Job)).Stringer("cost", o.Cost).
 			Msg("somebody else's outcome stands; this one's cost is waste")
 		p.stats.wasted(o)
-	case err != nil:
-		p.warn(d, err, "storing an outcome")
-		p.stats.unstored(o)
 	default:
 		p.stats.stored(o)
 		if p.OnOutcome != nil {
@@ -100,8 +129,8 @@ func (p *Pool) letGo(ctx context.Context, d jobs.Delivery, l *lease, made jobs.D
 	ctx, cancel := p.writing(ctx)
 	defer cancel()
 	p.stats.letGo(d.Job().Run, made, lost)
-	if !lost && made.Pause != "" && p.Pause != nil {
-		if err := p.Pause(ctx, d.Batch(), made.Pause); err != nil {
+	if !lost && made.Short != nil && p.Pause != nil {
+		if err := p.Pause(ctx, d.Batch(), made.Short); err != nil {
 			p.warn(d, err, "pausing the batch")
 		}
 	}
@@ -114,7 +143,7 @@ func (p *Pool) letGo(ctx context.Context, d jobs.Delivery, l *lease, made jobs.D
 	} else {
 		err = d.Defer(ctx, made.Wait, made.Attempts)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, jobs.ErrSpooled) {
 		p.warn(d, err, "handing a job back")
 	}
 }
@@ -129,7 +158,8 @@ func (p *Pool) release(ctx context.Context, d jobs.Delivery, l *lease) {
 	}
 }
 
-// refuse hands a job straight back that was lent while stopping.
+// refuse hands a job straight back that was lent while stopping, or for which
+// no slot became free.
 func (p *Pool) refuse(ctx context.Context, d jobs.Delivery) {
 	ctx, cancel := p.writing(ctx)
 	defer cancel()

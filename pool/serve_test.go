@@ -36,7 +36,7 @@ func TestDeadOutcomeIsBuried(t *testing.T) {
 
 func TestWaitingJobIsDeferredAndItsBatchRests(t *testing.T) {
 	paid := []jobs.Attempt{{Run: 1, Model: "small", Kind: jobs.Timeout, Cost: 7}}
-	wait := jobs.Decision{Wait: time.Minute, Rest: true, Pause: "the money is spent", Attempts: paid}
+	wait := jobs.Decision{Wait: time.Minute, Rest: true, Short: &jobs.Shortage{Reason: "the money is spent"}, Attempts: paid}
 	inWorld(t, decides(wait), func(w *world) {
 		d := w.runs(&delivery{})
 		w.equal("end", d.ended(), "defer 1m0s")
@@ -92,6 +92,22 @@ func TestOutcomeThatComesSecondIsWaste(t *testing.T) {
 		w.equal("outcomes told", len(w.stored), 0)
 		w.equal("wasted", w.pool.Stats().Wasted, int64(1))
 		w.equal("answered", w.pool.Stats().Answered, int64(0))
+	})
+}
+
+func TestOutcomeThatWaitsOnDiskIsCountedOnceItIsStored(t *testing.T) {
+	inWorld(t, answers(0), func(w *world) {
+		d := w.runs(&delivery{endErr: jobs.ErrSpooled})
+		w.equal("outcomes told", len(w.stored), 0)
+		w.equal("cost", w.pool.Stats().Cost, jobs.USD(0))
+		w.pool.Stored(d.outcome, nil)
+		w.equal("outcomes told later", len(w.stored), 1)
+		s := w.pool.Stats()
+		w.equal("answered", s.Answered, int64(1))
+		w.equal("cost later", s.Cost, jobs.USD(120))
+		w.equal("unstored", s.Unstored, int64(0))
+		w.pool.Stored(d.outcome, jobs.ErrSettled)
+		w.equal("wasted", w.pool.Stats().Wasted, int64(1))
 	})
 }
 
@@ -195,7 +211,7 @@ func TestLostLeaseCancelsTheHandler(t *testing.T) {
 		began := time.Now()
 		<-ctx.Done()
 		after, cause = time.Since(began), context.Cause(ctx)
-		return jobs.Decision{Back: true, Pause: "no reason"}
+		return jobs.Decision{Back: true, Short: &jobs.Shortage{Reason: "no reason"}}
 	}
 	inWorld(t, handle, func(w *world) {
 		d := w.runs(&delivery{
@@ -244,6 +260,34 @@ func held(took *time.Duration) func(context.Context, jobs.Delivery) jobs.Decisio
 	}
 }
 
+func TestHungJobLosesItsLease(t *testing.T) {
+	free := make(chan struct{})
+	var cause error
+	handle := func(ctx context.Context, _ jobs.Delivery) jobs.Decision {
+		<-free // and not ctx.Done
+		cause = context.Cause(ctx)
+		return jobs.Decision{Back: true}
+	}
+	inWorld(t, handle, func(w *world) {
+		free = make(chan struct{}) // of this bubble
+		w.pool.Longest = 5 * time.Minute
+		d := w.offer(&delivery{})
+		w.start()
+		w.sleep(time.Hour)
+		w.equal("renewals, one every 10s", d.extends, 29)
+		if left := time.Until(d.Expires()); left > -54*time.Minute {
+			w.Errorf("its lease ends in %v", left)
+		}
+		if !strings.Contains(w.log.String(), "its handler hangs") {
+			w.Errorf("log: %s", w.log.String())
+		}
+		close(free)
+		w.sleep(time.Second)
+		w.equal("cause", cause, jobs.ErrLeaseLost)
+		w.equal("lost", w.pool.Stats().Lost, int64(1))
+	})
+}
+
 func TestRenewalUnderWayEndsWithTheJob(t *testing.T) {
 	inWorld(t, answers(12*time.Second), func(w *world) {
 		d := w.runs(&delivery{extend: func(ctx context.Context) error {
@@ -270,8 +314,8 @@ func TestOutcomeIsStoredThoughTheLeaseIsLost(t *testing.T) {
 }
 
 func TestFailedPauseIsToldAndTheJobGoesBack(t *testing.T) {
-	inWorld(t, decides(jobs.Decision{Back: true, Pause: "spent"}), func(w *world) {
-		w.pool.Pause = func(context.Context, *jobs.Batch, string) error { return errors.New("cannot pause") }
+	inWorld(t, decides(jobs.Decision{Back: true, Short: &jobs.Shortage{Reason: "spent"}}), func(w *world) {
+		w.pool.Pause = func(context.Context, *jobs.Batch, *jobs.Shortage) error { return errors.New("cannot pause") }
 		w.equal("end", w.runs(&delivery{}).ended(), "return")
 		if !strings.Contains(w.log.String(), "cannot pause") {
 			w.Errorf("log: %s", w.log.String())

@@ -30,19 +30,26 @@ func (s *Source) admit(ctx context.Context, got []pulled) []jobs.Delivery {
 			s.spoiled(ctx, p, err)
 			continue
 		}
+		if wait := s.early(ctx, d); wait > 0 {
+			_ = s.q.recordReturn(ctx, d.job, d.count, nil) // or its wait would count as a death
+			s.pulls.refuseFor(d.ack, wait)
+			continue
+		}
 		deaths, err := s.q.deaths(ctx, d)
 		switch {
+		case s.works(d.job.ID): // and keeps the lease of both: to the broker they are one
 		case err != nil:
 			s.giveBack(d)
 		case deaths >= s.q.cfg.MaxDeliveries:
 			s.bury(ctx, d, jobs.Poison, fmt.Sprintf("%d workers died or lost their lease with this job in hand", deaths))
 		case deaths >= suspicious:
 			if !s.setAside(d) {
-				_ = s.q.recordReturn(ctx, d, nil) // or its wait would count as a death
+				_ = s.q.recordReturn(ctx, d.job, d.count, nil) // or its wait would count as a death
 				s.giveBack(d)
 			}
 		default:
 			s.lendOut(d)
+			s.begins(d)
 			lent = append(lent, d)
 		}
 	}
@@ -59,14 +66,16 @@ func (s *Source) open(ctx context.Context, p pulled) (*delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	j, err := decodeJob(p.l.batch, data)
+	j, err := decodeJob(p.l.Name, data)
 	if err != nil {
 		return nil, err
 	}
 	b := p.l.m.Batch
+	b.Urgent = p.l.Urgent
 	return &delivery{
-		q: s.q, s: s, job: j, batch: &b, ack: p.msg.Reply, count: meta.NumDelivered, lease: p.l.lease, expires: p.expires,
-		fresh: meta.NumDelivered == 1 && j.Run == 1 && !b.Resumed && s.first(p.l),
+		l: p.l, q: s.q, s: s, job: j, batch: &b, ack: p.msg.Reply, count: meta.NumDelivered, lease: p.l.lease, expires: p.expires,
+		first: p.expires, by: p.l.server,
+		fresh: meta.NumDelivered == 1 && j.Run == 1 && !b.Resumed && s.counted(p.l.server),
 	}, nil
 }
 
@@ -80,7 +89,7 @@ func (s *Source) spoiled(ctx context.Context, p pulled, cause error) {
 	}
 	id := jobs.ID(p.msg.Header.Get(jobHeader))
 	if id == "" {
-		id = jobs.NewID(p.l.batch, p.msg.Reply)
+		id = jobs.NewID(p.l.Name, p.msg.Reply)
 	}
 	b := p.l.m.Batch
 	d := &delivery{
@@ -88,6 +97,20 @@ func (s *Source) spoiled(ctx context.Context, p pulled, cause error) {
 		job: &jobs.Job{ID: id, Batch: b.ID, CustomID: string(id), Run: 1},
 	}
 	s.bury(ctx, d, jobs.Internal, "the queued job cannot be read: "+cause.Error())
+}
+
+// early is how long a job is not lent because whoever had it before may be
+// about to store its answer: a process that has just begun does not know
+// whether NATS was away until now, see settleFirst.
+func (s *Source) early(ctx context.Context, d *delivery) time.Duration {
+	wait := time.Until(s.began.Add(settleFirst))
+	if wait <= 0 || d.count <= 1 {
+		return 0
+	}
+	if back, err := s.q.returned(ctx, d.job); err == nil && int(d.count)-1 <= back.Count {
+		return 0 // everybody who had it gave it back
+	}
+	return wait
 }
 
 // bury ends a job without lending it.
@@ -104,13 +127,41 @@ func (s *Source) giveBack(d *delivery) {
 func (s *Source) lendOut(d *delivery) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lent[d] = struct{}{}
+	s.lent[d], s.at[d.job.ID] = struct{}{}, d
+}
+
+// works reports whether the job is at work here already: a broker that was
+// restarted may have forgotten that it lent it.
+func (s *Source) works(id jobs.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.at[id]
+	return d != nil && d.held()
+}
+
+// begins notes that a job takes a slot from now on.
+func (s *Source) begins(d *delivery) {
+	d.began, d.cost = s.clock(), d.l.piece
+	d.l.out++
+	d.l.slotTime.began += d.began
+	d.l.promised += d.cost
+}
+
+// ends notes that a job's slot is free. Callers hold mu.
+func (s *Source) ends(d *delivery) {
+	if _, lent := s.lent[d]; lent && d.l != nil && d.cost > 0 {
+		s.endings = append(s.endings, ending{d.l, d.began, d.cost, s.clock()})
+	}
+	delete(s.lent, d)
 }
 
 // ended forgets a delivery that is over.
 func (s *Source) ended(d *delivery) {
 	s.mu.Lock()
-	delete(s.lent, d)
+	s.ends(d)
+	if s.at[d.job.ID] == d {
+		delete(s.at, d.job.ID)
+	}
 	if s.alone == d {
 		s.alone = nil
 	}
@@ -128,7 +179,10 @@ func (s *Source) out() int {
 	defer s.mu.Unlock()
 	for d := range s.lent {
 		if !d.held() {
-			delete(s.lent, d)
+			s.ends(d)
+			if s.at[d.job.ID] == d {
+				delete(s.at, d.job.ID)
+			}
 		}
 	}
 	return len(s.lent)
@@ -159,7 +213,7 @@ func (s *Source) suspect(ctx context.Context) (d *delivery, busy bool) {
 		s.mu.Unlock()
 		return nil, false
 	case others == 0:
-		s.lent[d] = struct{}{}
+		s.lent[d], s.at[d.job.ID] = struct{}{}, d
 		s.mu.Unlock()
 		return d, true
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -98,6 +99,17 @@ func full(err error) bool {
 		return true
 	}
 	return false
+}
+
+// passing reports whether the broker's no is about the moment: while a cluster
+// has no leader, when part of a group got lost on the way to a new one, or with
+// too many groups begun and not committed, as those of killed processes are for
+// ten seconds. A full disk, too, makes it lose part of a group. Nothing was
+// stored, and the same write may succeed soon.
+func passing(err error) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && (api.Code == http.StatusServiceUnavailable || api.Code == http.StatusTooManyRequests ||
+		api.ErrorCode == jetstreamext.JSErrCodeBatchPublishIncomplete)
 }
 
 // lastOn reads the newest message of a subject; nil if there is none.

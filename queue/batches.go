@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -67,6 +68,41 @@ func decodeManifest(data []byte, revision uint64) (*manifest, error) {
 		return nil, fmt.Errorf("decoding a batch: %w", err)
 	}
 	return m, nil
+}
+
+// manifestsSince yields the manifests that came after a revision, the oldest
+// first, without those of batches that have changed again meanwhile, and moves
+// the revision along.
+func (q *Queue) manifestsSince(ctx context.Context, revision *uint64) iter.Seq2[*manifest, error] {
+	return func(yield func(*manifest, error) bool) {
+		info, err := q.states.Info(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		if info.State.LastSeq <= *revision {
+			return
+		}
+		for msg, err := range q.readSince(ctx, q.states, "$KV.>", false, *revision+1) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			meta, err := msg.Metadata()
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			*revision = meta.Sequence.Stream
+			m, err := decodeManifest(msg.Data(), meta.Sequence.Stream)
+			if err != nil {
+				continue // deleted, or not ours
+			}
+			if !yield(m, nil) {
+				return
+			}
+		}
+	}
 }
 
 // update changes a batch by compare-and-swap: change sees the newest version
@@ -147,59 +183,9 @@ func (q *Queue) Batches(ctx context.Context) ([]*jobs.Batch, error) {
 	}
 }
 
-// Pause keeps the batch's waiting jobs from being lent, within about a second
-// for all workers. What is lent already goes on. Pausing a batch that has
-// ended is an error.
-func (q *Queue) Pause(ctx context.Context, id, reason string) error {
-	return q.pauseIf(ctx, id, reason, func(*manifest) bool { return true })
-}
-
-// PauseLent is Pause for a reason that was found with the batch as it was
-// lent. If its budget has changed since then, nothing is done: the reason may
-// be gone, and whoever raised a budget and resumed the batch does not want it
-// paused again by a job that was lent before.
-func (q *Queue) PauseLent(ctx context.Context, lent *jobs.Batch, reason string) error {
-	return q.pauseIf(ctx, lent.ID, reason, func(m *manifest) bool { return m.Budget == lent.Budget })
-}
-
-func (q *Queue) pauseIf(ctx context.Context, id, reason string, still func(*manifest) bool) error {
-	_, err := q.update(ctx, id, func(m *manifest) error {
-		if !still(m) {
-			return errUnchanged
-		}
-		switch m.State {
-		case jobs.Paused:
-			if m.Reason == reason {
-				return errUnchanged
-			}
-		case jobs.Cancelled:
-			return ErrCancelled
-		case jobs.Finished:
-			return errors.New("it is finished; there is nothing to pause")
-		}
-		m.State, m.Reason = jobs.Paused, reason
-		return nil
-	})
-	return err
-}
-
-// Resume ends a pause. It does nothing to a batch that is not paused.
-func (q *Queue) Resume(ctx context.Context, id string) error {
-	_, err := q.update(ctx, id, func(m *manifest) error {
-		switch m.State {
-		case jobs.Cancelled:
-			return ErrCancelled
-		case jobs.Paused:
-			m.State, m.Reason = m.active(), ""
-			return nil
-		}
-		return errUnchanged
-	})
-	return err
-}
-
-// SetBudget changes the batch's own limit; 0 takes it away. It does not
-// resume a batch that was paused for its budget.
+// SetBudget changes the batch's own limit; 0 takes it away. A batch that is
+// paused for want of money is not resumed: that is for workers, who know all
+// budgets, see Shortages.
 func (q *Queue) SetBudget(ctx context.Context, id string, limit jobs.USD) error {
 	if limit < 0 {
 		return fmt.Errorf("batch %s: a budget cannot be negative", id)

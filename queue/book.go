@@ -16,19 +16,22 @@ import (
 // replaced and of waste, so that the sums of a ledger can be rebuilt. It reads
 // headers only. What is recorded while it reads may be in it or not. A call
 // whose worker seemed dead is in it once, as what it turned out to be if that
-// is known.
+// is known, and so is a call that a checkpoint has.
 func (q *Queue) Book(ctx context.Context) iter.Seq2[jobs.Spend, error] { return q.book(ctx, ">") }
 
-// Spent is what the book has on record for one batch, its waste included.
-func (q *Queue) Spent(ctx context.Context, batch string) (jobs.USD, error) {
-	var sum jobs.USD
+// Spent is what the book has on record for one batch, its waste included, and
+// the part of it that nobody has confirmed.
+func (q *Queue) Spent(ctx context.Context, batch string) (sum, ambiguous jobs.USD, err error) {
 	for s, err := range q.book(ctx, batch+".>") {
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		sum += s.Cost
+		if s.Billing == jobs.Presumed {
+			ambiguous += s.Cost
+		}
 	}
-	return sum, nil
+	return sum, ambiguous, nil
 }
 
 func (q *Queue) book(ctx context.Context, which string) iter.Seq2[jobs.Spend, error] {
@@ -41,11 +44,18 @@ func (q *Queue) book(ctx context.Context, which string) iter.Seq2[jobs.Spend, er
 			}
 			lapsed[s.Call] = s
 		}
-		for subject, j := range map[string]*journal{
-			q.subject("outcomes", which): q.outcomes,
-			q.subject("waste", which):    q.waste,
-		} {
-			for s, err := range q.page(ctx, j, subject) {
+		for s, err := range q.page(ctx, q.steps, q.subject("steps", which)) {
+			if err != nil {
+				yield(s, err)
+				return
+			}
+			lapsed[s.Call] = s
+		}
+		for _, part := range []struct {
+			*journal
+			subject string
+		}{{q.outcomes, q.subject("outcomes", which)}, {q.waste, q.subject("waste", which)}} {
+			for s, err := range q.page(ctx, part.journal, part.subject) {
 				delete(lapsed, s.Call)
 				if !yield(s, err) || err != nil {
 					return
@@ -109,6 +119,13 @@ func (q *Queue) entries(ctx context.Context, j *journal, m jetstream.Msg) ([]job
 			return nil, err
 		}
 		return spendsOf(w.Batch, w.Tenant, w.Attempts), nil
+	}
+	if j == q.steps {
+		c, err := q.decodeCheckpoint(ctx, whole.Header, whole.Data)
+		if err != nil {
+			return nil, err
+		}
+		return spendsOf(batch, whole.Header.Get(tenantHeader), c.Attempts), nil
 	}
 	o, err := q.decodeOutcome(ctx, whole.Header, whole.Data)
 	if err != nil {

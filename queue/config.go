@@ -35,7 +35,7 @@ type Config struct {
 	MaxDeliveries int
 
 	// StorePatience is how long storing an outcome is tried again while NATS
-	// is away. Default 2m.
+	// is away and no spool takes it. Default 2m.
 	StorePatience time.Duration
 
 	// CacheFor is how long an answer is remembered for Recall. Default 168h.
@@ -110,6 +110,13 @@ func (n names) dead(batch string, id jobs.ID) string { return n.subject("dead", 
 func (n names) gone(batch string, id jobs.ID) string { return n.subject("gone", batch, string(id)) }
 func (n names) handed(batch string, id jobs.ID) string {
 	return n.subject("returns", batch, string(id))
+}
+
+// jobOf is the job that a subject of one job ends with.
+func jobOf(subject string) jobs.ID { return jobs.ID(subject[strings.LastIndexByte(subject, '.')+1:]) }
+
+func (n names) step(batch string, id jobs.ID) string {
+	return n.subject("steps", batch, string(id))
 }
 func (n names) lapsed(batch string, id jobs.ID, entry string) string {
 	return n.subject("lapsed", batch, string(id), entry)

@@ -24,12 +24,16 @@ type Queue struct {
 	dead     *journal
 	waste    *journal
 	returns  *journal
+	steps    *journal
+	calls    jetstream.Stream
 	batches  jetstream.KeyValue
 	states   jetstream.Stream // the stream behind batches
 	cache    jetstream.KeyValue
+	settings jetstream.KeyValue
 	docs     jetstream.ObjectStore
 
 	away atomic.Pointer[time.Time] // when NATS was last missed
+	room *room
 
 	limit      int // most bytes of one message's body
 	groupBytes int // most bytes of a group of jobs
@@ -60,6 +64,7 @@ func Create(ctx context.Context, nc *nats.Conn, cfg Config) error {
 	for _, b := range []jetstream.KeyValueConfig{
 		{Bucket: n.stream("BATCHES"), Replicas: cfg.Replicas},
 		{Bucket: n.stream("CACHE"), Replicas: cfg.Replicas, TTL: cfg.CacheFor},
+		{Bucket: n.stream("SETTINGS"), Replicas: cfg.Replicas},
 	} {
 		if _, err := js.CreateOrUpdateKeyValue(ctx, b); err != nil {
 			return fmt.Errorf("creating bucket %s: %w", b.Bucket, err)
@@ -79,7 +84,7 @@ func streams(cfg Config, n names) []jetstream.StreamConfig {
 		Storage: jetstream.FileStorage, Replicas: cfg.Replicas,
 		AllowAtomicPublish: true, AllowDirect: cfg.Replicas == 1,
 	}
-	queue, outcomes, dead, waste, returns := base, base, base, base, base
+	queue, outcomes, dead, waste, returns, steps, calls := base, base, base, base, base, base, base
 
 	queue.Name = n.stream("JOBS")
 	queue.Subjects = []string{n.subject("jobs", "*"), n.subject("cursor", "*"), n.subject("replayed", "*", "*")}
@@ -107,7 +112,14 @@ func streams(cfg Config, n names) []jetstream.StreamConfig {
 	returns.MaxMsgsPerSubject = 1
 	returns.MaxAge = 30 * 24 * time.Hour
 
-	return []jetstream.StreamConfig{queue, outcomes, dead, waste, returns}
+	steps.Name = n.stream("STEPS")
+	steps.Subjects = []string{n.subject("steps", "*", "*")}
+	steps.MaxMsgsPerSubject = 1
+
+	calls.Name = n.stream("CALLS")
+	calls.Subjects = []string{n.subject("calls", "*")}
+
+	return []jetstream.StreamConfig{queue, outcomes, dead, waste, returns, steps, calls}
 }
 
 // Open binds to what Create made. It never creates anything: missing streams
@@ -121,7 +133,7 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the queue: %w", err)
 	}
-	q := &Queue{cfg: cfg, names: newNames(cfg.Prefix), nc: nc, js: js, limit: int(nc.MaxPayload()) - margin}
+	q := &Queue{cfg: cfg, names: newNames(cfg.Prefix), nc: nc, js: js, limit: int(nc.MaxPayload()) - margin, room: newRoom()}
 	if q.limit < margin {
 		return nil, fmt.Errorf("opening the queue: the server's max_payload of %d bytes is too small; allow at least %d", nc.MaxPayload(), 2*margin)
 	}
@@ -144,13 +156,16 @@ func (q *Queue) bind(ctx context.Context) error {
 		q.groupBytes = min(groupBytes, int(most/8)) // a group must find room whole
 	}
 	for name, j := range map[string]**journal{
-		"OUTCOMES": &q.outcomes, "DEAD": &q.dead, "WASTE": &q.waste, "RETURNS": &q.returns,
+		"OUTCOMES": &q.outcomes, "DEAD": &q.dead, "WASTE": &q.waste, "RETURNS": &q.returns, "STEPS": &q.steps,
 	} {
 		s, err := q.js.Stream(ctx, q.stream(name))
 		if err != nil {
 			return fmt.Errorf("stream %s: %w", q.stream(name), err)
 		}
-		*j = newJournal(q.js, s)
+		*j = newJournal(q.js, s, q.room)
+	}
+	if q.calls, err = q.js.Stream(ctx, q.stream("CALLS")); err != nil {
+		return fmt.Errorf("stream %s: %w", q.stream("CALLS"), err)
 	}
 	if q.batches, err = q.js.KeyValue(ctx, q.stream("BATCHES")); err != nil {
 		return fmt.Errorf("bucket %s: %w", q.stream("BATCHES"), err)
@@ -160,6 +175,9 @@ func (q *Queue) bind(ctx context.Context) error {
 	}
 	if q.cache, err = q.js.KeyValue(ctx, q.stream("CACHE")); err != nil {
 		return fmt.Errorf("bucket %s: %w", q.stream("CACHE"), err)
+	}
+	if q.settings, err = q.js.KeyValue(ctx, q.stream("SETTINGS")); err != nil {
+		return fmt.Errorf("bucket %s: %w", q.stream("SETTINGS"), err)
 	}
 	if q.docs, err = q.js.ObjectStore(ctx, q.stream("DOCS")); err != nil {
 		return fmt.Errorf("object store %s: %w", q.stream("DOCS"), err)

@@ -1,108 +1,99 @@
 package queue
 
 import (
-	"cmp"
 	"time"
+
+	"github.com/drover-batch/drover/internal/fair"
 )
 
-// lane is a live batch as the dealer sees it.
-type lane struct {
-	batch    string
-	tenant   string
-	weight   int
-	deadline time.Time // zero means none
-	created  time.Time
+// usually is how long a job is taken to keep a slot, in seconds, before any of
+// its batch has ended.
+const usually = 1.0
 
-	turn int64 // virtual time: grows with every slot, the slower the heavier
+// fewLanes is how many batches are asked for single jobs; of more, each is
+// asked for several at a time, so that a fetch stays a few requests.
+const fewLanes = 16
+
+// slotTime is how long the jobs of a batch keep slots of this worker.
+type slotTime struct {
+	lasts    float64 // seconds of one, of late; 0 if none has ended
+	out      int     // jobs that are lent
+	began    float64 // sum of when, in seconds since the source began
+	promised float64 // sum of what they were charged
 }
 
-// stride is what one slot costs a lane of weight 1.
-const stride = 1 << 20
-
-// dealer shares slots out: among tenants evenly, among a tenant's batches by
-// weight, the earlier deadline first where all else is equal. It remembers
-// who had how much, so the shares come out right even one slot at a time.
-type dealer struct {
-	tenants map[string]int64 // virtual time of each tenant
-}
-
-// deal shares free slots among the lanes that are not skipped and charges
-// them for it. What a lane could not use is given back by refund.
-func (d *dealer) deal(lanes []*lane, free int) map[*lane]int {
-	d.welcome(lanes)
-	shares := make(map[*lane]int, len(lanes))
-	if len(lanes) == 0 {
-		return shares
+func (t *slotTime) cost() float64 {
+	if t.lasts == 0 {
+		return usually
 	}
-	for range free {
-		best := lanes[0]
-		for _, l := range lanes[1:] {
-			if d.before(l, best) {
-				best = l
-			}
+	return t.lasts
+}
+
+// owing is how much of what the batch's lent jobs were charged is not used yet.
+func (t *slotTime) owing(now float64) float64 {
+	return max(0, t.promised-(float64(t.out)*now-t.began))
+}
+
+// ending is a delivery that is over and not accounted for yet.
+type ending struct {
+	l     *live
+	began float64
+	cost  float64
+	ended float64
+}
+
+// clock is the time in seconds since the source began.
+func (s *Source) clock() float64 { return time.Since(s.began).Seconds() }
+
+// account takes in what became of deliveries: a batch is charged for the slots'
+// time that its jobs took, not for their number.
+func (s *Source) account() {
+	s.mu.Lock()
+	endings := s.endings
+	s.endings = nil
+	s.mu.Unlock()
+	for _, e := range endings {
+		l, took := e.l, e.ended-e.began
+		l.out--
+		l.began -= e.began
+		l.promised -= e.cost
+		if l.lasts == 0 {
+			l.lasts = took
 		}
-		shares[best]++
-		d.charge(best, 1)
+		l.lasts += (took - l.lasts) / 8
+		fair.Charge(&l.Lane, took-e.cost)
 	}
-	return shares
 }
 
-func (d *dealer) before(a, b *lane) bool {
-	if c := cmp.Compare(d.tenants[a.tenant], d.tenants[b.tenant]); c != 0 {
-		return c < 0
+// deal shares free slots out among the batches and returns those that get
+// some, with how many as want.
+func (s *Source) deal(ready []*live, free int) []*live {
+	s.account()
+	lanes := make([]*fair.Lane, len(ready))
+	now := s.clock()
+	for i, l := range ready {
+		l.want, l.piece = 0, l.cost()
+		l.Owing(l.owing(now))
+		lanes[i] = &l.Lane
 	}
-	if c := cmp.Compare(a.tenant, b.tenant); c != 0 {
-		return c < 0
+	s.dealer.Welcome(lanes)
+	piece := 1
+	if len(lanes) > fewLanes {
+		piece = max(1, free/fewLanes)
 	}
-	if c := cmp.Compare(a.turn, b.turn); c != 0 {
-		return c < 0
-	}
-	if !a.deadline.Equal(b.deadline) {
-		return b.deadline.IsZero() || !a.deadline.IsZero() && a.deadline.Before(b.deadline)
-	}
-	return older(a, b) < 0
-}
-
-// older orders lanes by age.
-func older(a, b *lane) int {
-	return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.batch, b.batch))
-}
-
-func (d *dealer) charge(l *lane, slots int) {
-	d.tenants[l.tenant] += int64(slots) * stride
-	l.turn += int64(slots) * stride / int64(max(l.weight, 1))
-}
-
-func (d *dealer) refund(l *lane, slots int) { d.charge(l, -slots) }
-
-// welcome lets nobody save up turns while away: whoever is behind the least
-// of those present by more than a little starts level with them.
-func (d *dealer) welcome(lanes []*lane) {
-	if d.tenants == nil {
-		d.tenants = map[string]int64{}
-	}
-	present := map[string]int64{}
-	var most int64
-	for _, l := range lanes {
-		present[l.tenant] = d.tenants[l.tenant]
-		most = max(most, d.tenants[l.tenant])
-	}
-	for t, at := range present {
-		d.tenants[t] = max(at, most-patience)
-	}
-	newest := map[string]int64{}
-	for _, l := range lanes {
-		newest[l.tenant] = max(newest[l.tenant], l.turn)
-	}
-	for _, l := range lanes {
-		l.turn = max(l.turn, newest[l.tenant]-patience)
-	}
-	for t := range d.tenants {
-		if _, ok := present[t]; !ok {
-			delete(d.tenants, t)
+	chosen := make([]*live, 0, min(free, len(ready)))
+	for free > 0 && len(lanes) > 0 {
+		l := s.known[s.dealer.Next(lanes).Name]
+		n := min(piece, free)
+		s.dealer.Take(&l.Lane, float64(n)*l.piece)
+		if l.want == 0 {
+			chosen = append(chosen, l)
 		}
+		l.want += n
+		free -= n
 	}
+	return chosen
 }
 
-// patience is how many slots somebody may be behind and still catch up.
-const patience = 8 * stride
+// refund gives back what a batch was charged for jobs that it did not have.
+func (l *live) refund(jobs int) { fair.Charge(&l.Lane, -float64(jobs)*l.piece) }

@@ -22,10 +22,17 @@ type delivery struct {
 	s     *Source
 	job   *jobs.Job
 	batch *jobs.Batch
-	ack   string // subject that the broker takes our word on
-	count uint64 // how often the broker delivered it, this time included
-	fresh bool
+	ack   string    // subject that the broker takes our word on
+	count uint64    // how often the broker delivered it, this time included
+	fresh bool      // it was when it was lent
+	first time.Time // when its first lease ends
+	by    string    // id of the server that had counted its deliveries then
 	lease time.Duration
+	steps steps
+
+	l     *live   // whose account it is on; nil for none
+	began float64 // on the source's clock
+	cost  float64 // what it was charged
 
 	mu      sync.Mutex
 	expires time.Time
@@ -35,7 +42,13 @@ var _ jobs.Delivery = (*delivery)(nil)
 
 func (d *delivery) Job() *jobs.Job     { return d.job }
 func (d *delivery) Batch() *jobs.Batch { return d.batch }
-func (d *delivery) Fresh() bool        { return d.fresh }
+
+// Fresh is certain only for as long as nobody else can have been lent the job
+// meanwhile: a server that was restarted has forgotten renewals, and perhaps
+// the delivery, and yet confirms what is said about it.
+func (d *delivery) Fresh() bool {
+	return d.fresh && time.Now().Before(d.first) && (!d.q.nc.IsConnected() || d.s.counted(d.by))
+}
 
 func (d *delivery) Expires() time.Time {
 	d.mu.Lock()
@@ -81,7 +94,7 @@ func (d *delivery) Bury(ctx context.Context, o *jobs.Outcome) error { return d.e
 
 func (d *delivery) end(ctx context.Context, o *jobs.Outcome) error {
 	defer d.s.ended(d)
-	err := d.q.Settle(context.WithoutCancel(ctx), d.job, o)
+	err := d.s.spool.keep(context.WithoutCancel(ctx), d.q, d, &record{Job: d.job, Outcome: o})
 	if err != nil && !errors.Is(err, jobs.ErrSettled) {
 		return err
 	}
@@ -140,7 +153,12 @@ func (d *delivery) Return(ctx context.Context, attempts []jobs.Attempt) error {
 func (d *delivery) handBack(ctx context.Context, nak []byte, attempts []jobs.Attempt) error {
 	defer d.s.ended(d)
 	ctx = context.WithoutCancel(ctx)
-	if err := d.q.Waste(ctx, d.job.Batch, d.job.ID, "deferred before an outcome", attempts); err != nil {
+	attempts = d.steps.unkept(attempts)
+	back := &record{Job: d.job, Waste: &wasted{Reason: "deferred before an outcome", Attempts: attempts}}
+	if d.s.spool != nil && d.held() {
+		back.Waste.Delivery = d.count // on record before anybody is lent the job again
+	}
+	if err := d.s.spool.keep(ctx, d.q, nil, back); err != nil {
 		return fmt.Errorf("handing back job %s: %w", d.job.ID, err)
 	}
 	if !d.held() {
@@ -148,7 +166,10 @@ func (d *delivery) handBack(ctx context.Context, nak []byte, attempts []jobs.Att
 	}
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
-	recorded := d.q.recordReturn(ctx, d, attempts)
+	var recorded error
+	if back.Waste.Delivery == 0 {
+		recorded = d.q.recordReturn(ctx, d.job, d.count, attempts)
+	}
 	if err := d.tell(ctx, nak); err != nil {
 		return fmt.Errorf("handing back job %s: %w", d.job.ID, err)
 	}

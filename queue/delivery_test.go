@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/drover-batch/drover/jobs"
 )
 
@@ -399,6 +401,30 @@ func TestFailuresOfEarlierDeliveriesAreRemembered(t *testing.T) {
 			failed := jobs.Attempt{Call: fmt.Sprint(n), Model: "small", Kind: jobs.ServerError, Billing: jobs.Free}
 			limited := jobs.Attempt{Call: fmt.Sprint(n, "l"), Model: "small", Kind: jobs.RateLimited, Billing: jobs.Free}
 			w.must(d.Defer(w.ctx, time.Second, []jobs.Attempt{failed, limited, failed}))
+		}
+	})
+}
+
+// A call that our own stop cut short uses no try, but may have been paid for.
+func TestDoubtsOfEarlierDeliveriesAreRemembered(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 1)
+		s := w.source("w1")
+		w.must(w.take(s, 1)[0].Return(w.ctx, []jobs.Attempt{
+			{Call: "1", Model: "small", Kind: jobs.Timeout, Billing: jobs.Presumed, Cost: 5},
+			{Call: "2", Model: "small", Kind: jobs.ServerError, Billing: jobs.Free},
+			{Call: "3", Model: "large", Kind: jobs.Interrupted, Billing: jobs.Presumed, Cost: 5},
+			{Call: "4", Model: "other", Kind: jobs.Interrupted, Billing: jobs.Free},
+			{Call: "5", Model: "other", Billing: jobs.Presumed, Cost: 5}, // answered, its price unknown
+		}))
+		tried, err := w.take(s, 1)[0].Tried(w.ctx)
+		w.must(err)
+		want := map[string]jobs.Tries{
+			"small": {Failed: 2, Ambiguous: 1, Kind: jobs.ServerError},
+			"large": {Ambiguous: 1, Kind: jobs.Interrupted},
+		}
+		if diff := cmp.Diff(want, tried); diff != "" {
+			t.Error(diff)
 		}
 	})
 }

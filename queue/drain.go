@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/drover-batch/drover/internal/fair"
 	"github.com/drover-batch/drover/jobs"
 )
 
@@ -24,7 +25,7 @@ func (s *Source) drain(ctx context.Context, ready *[]*live) error {
 		if err != nil {
 			return err
 		}
-		l.found(n, time.Now())
+		s.found(l, n, time.Now())
 	}
 	*ready = slices.DeleteFunc(*ready, func(l *live) bool { return l.draining(now) })
 	return nil
@@ -126,7 +127,7 @@ func (q *Queue) Cancel(ctx context.Context, id string) (int, error) {
 // broker refuses their next group and the total is final.
 func (q *Queue) sealCancelled(ctx context.Context, id string) (*manifest, error) {
 	var final Position
-	err := q.insist(ctx, func() error {
+	err := q.insist(ctx, q.cfg.StorePatience, func() error {
 		at, seq, err := q.cursorOf(ctx, id)
 		if err != nil {
 			return err
@@ -155,7 +156,7 @@ func (q *Queue) drainAll(ctx context.Context, m *manifest) (int, error) {
 		return 0, err
 	}
 	defer func() { _ = s.Close() }()
-	l := &live{m: m, lane: lane{batch: m.ID, tenant: m.Tenant, created: m.Created}}
+	l := &live{m: m, Lane: fair.Lane{Name: m.ID, Tenant: m.Tenant, Created: m.Created}}
 	sum := 0
 	for {
 		n, err := s.drainGroup(ctx, l)

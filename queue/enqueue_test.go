@@ -112,6 +112,24 @@ func TestSecondEnqueuerFencesTheFirst(t *testing.T) {
 	})
 }
 
+func TestGroupOnItsWayFromADeadEnqueuerRefusesNobody(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		dead, err := w.q.Enqueue(w.ctx, batch("b"))
+		w.must(err)
+		w.add(dead, 0, 10)
+		again, err := w.q.Enqueue(w.ctx, batch("b"))
+		w.must(err)
+		if err := dead.Close(w.ctx); !errors.Is(err, ErrEnqueuedElsewhere) { // as if it arrived only now
+			t.Errorf("the group of before: %v", err)
+		}
+		w.add(again, int(again.Position().Count), 20)
+		w.must(again.Close(w.ctx))
+		if p := w.progress("b"); p.Queued != 20 || p.Total != 20 {
+			t.Errorf("progress %+v", p)
+		}
+	})
+}
+
 func TestLostReplyOfAGroupIsFoundOut(t *testing.T) {
 	inBrokenWorld(t, Config{}, func(w *world) {
 		l := &line{}

@@ -15,6 +15,7 @@ import (
 type journal struct {
 	jetstream.Stream
 	js   jetstream.JetStream
+	room *room
 	turn chan struct{} // held by whoever commits
 
 	mu   sync.Mutex
@@ -33,8 +34,8 @@ type group struct {
 	done    chan struct{}
 }
 
-func newJournal(js jetstream.JetStream, s jetstream.Stream) *journal {
-	return &journal{Stream: s, js: js, turn: make(chan struct{}, 1)}
+func newJournal(js jetstream.JetStream, s jetstream.Stream, r *room) *journal {
+	return &journal{Stream: s, js: js, room: r, turn: make(chan struct{}, 1)}
 }
 
 // put stores one record and returns when the broker has it. Errors are those
@@ -100,7 +101,7 @@ func (j *journal) commit(ctx context.Context, entries []*entry) {
 	for i, e := range entries {
 		msgs[i] = e.msg
 	}
-	_, err := publishAll(ctx, j.js, msgs)
+	err := j.publish(ctx, msgs)
 	if refused(err) {
 		j.each(ctx, entries)
 		return
@@ -114,7 +115,7 @@ func (j *journal) commit(ctx context.Context, entries []*entry) {
 func (j *journal) each(ctx context.Context, entries []*entry) {
 	var wg sync.WaitGroup
 	for _, e := range entries {
-		wg.Go(func() { _, e.err = publishAll(ctx, j.js, []*nats.Msg{e.msg}) })
+		wg.Go(func() { e.err = j.publish(ctx, []*nats.Msg{e.msg}) })
 	}
 	wg.Wait()
 }

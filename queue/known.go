@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -26,7 +25,7 @@ func (w *Writer) Known(ctx context.Context) (map[jobs.ID]struct{}, error) {
 		if err != nil {
 			return nil, fmt.Errorf("listing the jobs of batch %s: %w", w.batch.ID, err)
 		}
-		known[jobs.ID(m.Subject()[strings.LastIndexByte(m.Subject(), '.')+1:])] = struct{}{}
+		known[jobOf(m.Subject())] = struct{}{}
 	}
 	return known, nil
 }

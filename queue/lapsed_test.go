@@ -123,16 +123,59 @@ func TestPauseFoundWithAnEarlierBudgetIsForgotten(t *testing.T) {
 		w.enqueue(b, 2)
 		d := w.take(w.source("w1"), 1)[0]
 		w.must(w.q.SetBudget(w.ctx, "b", 500))
-		w.must(w.q.PauseLent(w.ctx, d.Batch(), "the money is spent"))
+		w.must(w.q.PauseLent(w.ctx, d.Batch(), &jobs.Shortage{Reason: "the money is spent", Needs: map[string]jobs.USD{"small": 5}}))
 		if p := w.progress("b"); p.State != jobs.Live {
 			t.Errorf("paused for a budget that was raised: %+v", p)
 		}
 		now, err := w.q.Batch(w.ctx, "b")
 		w.must(err)
-		w.must(w.q.PauseLent(w.ctx, now, "the money is spent"))
+		w.must(w.q.PauseLent(w.ctx, now, &jobs.Shortage{Reason: "the money is spent", Needs: map[string]jobs.USD{"small": 5}}))
 		if p := w.progress("b"); p.State != jobs.Paused || p.Reason != "the money is spent" {
 			t.Errorf("not paused: %+v", p)
 		}
+	})
+}
+
+// Running out of money used to overwrite why somebody had paused a batch.
+func TestWhatSomebodyPausedIsNotPausedForMoney(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 2)
+		w.enqueue(batch("poor"), 2)
+		short := w.q.Shortages()
+		lacking := func(want ...string) {
+			t.Helper()
+			list, err := short.List(w.ctx)
+			w.must(err)
+			var got []string
+			for _, b := range list {
+				got = append(got, b.ID)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%q lack money, not %q", got, want)
+			}
+		}
+		b, err := w.q.Batch(w.ctx, "b")
+		w.must(err)
+		w.must(w.q.Pause(w.ctx, "b", "lunch"))
+		needs := &jobs.Shortage{Reason: "the money is spent", Needs: map[string]jobs.USD{"small": 5}}
+		w.must(w.q.PauseLent(w.ctx, b, needs))
+		if p := w.progress("b"); p.Reason != "lunch" {
+			t.Errorf("paused because %s", p.Reason)
+		}
+		poor, err := w.q.Batch(w.ctx, "poor")
+		w.must(err)
+		w.must(w.q.PauseLent(w.ctx, poor, needs))
+		lacking("poor")
+		if ended, err := w.q.GoOn(w.ctx, "b"); ended || err != nil {
+			t.Errorf("money ended somebody's pause: %v, %v", ended, err)
+		}
+		if ended, err := w.q.GoOn(w.ctx, "poor"); !ended || err != nil || w.progress("poor").State != jobs.Live {
+			t.Errorf("money ended no pause: %v, %v", ended, err)
+		}
+		lacking()
+		w.must(w.q.PauseLent(w.ctx, poor, needs))
+		w.must(w.q.Pause(w.ctx, "poor", needs.Reason)) // somebody means it
+		lacking()
 	})
 }
 

@@ -4,31 +4,49 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/drover-batch/drover/internal/fair"
 	"github.com/drover-batch/drover/jobs"
 )
 
 // refreshEvery is how often a Source looks which batches have work, so a
-// pause, a cancel or a new batch reaches every worker within that time.
-const refreshEvery = 500 * time.Millisecond
+// pause, a cancel or a new batch reaches every worker within that time; new
+// ones at once, see news. Where there is no work it looks every idleEvery, in
+// case it has missed the news.
+const (
+	refreshEvery = 500 * time.Millisecond
+	idleEvery    = 5 * time.Second
+)
 
 // live is a batch with jobs in the queue.
 type live struct {
-	lane
+	fair.Lane
+	slotTime
+	outlook
 	m *manifest
 
+	want  int     // jobs to ask for
+	piece float64 // what each was charged
+
 	bound  bool // its consumer is there
+	lent   bool // some of its jobs were with a worker when we bound to it
 	lease  time.Duration
 	server string // id of the server that has counted all its deliveries; empty if unknown
 
 	restUntil time.Time // asked for by Rest
 	dryUntil  time.Time // it was found empty
 	dry       time.Duration
+	gave      time.Time // when it last gave a job, or was first looked at; see rescue
 }
+
+// inVain is how long on average passes between two requests for jobs that are
+// not there, of the batches that have all their jobs with workers.
+const inVain = 5 * time.Millisecond
 
 // draining reports whether the batch's jobs are settled here rather than
 // lent: it was cancelled or its deadline has gone by.
@@ -37,13 +55,13 @@ func (l *live) draining(now time.Time) bool {
 }
 
 // found notes whether asking for jobs was worth it. An empty batch is asked
-// again soon, then less and less often.
-func (l *live) found(n int, now time.Time) {
+// again soon, then less and less often: the more batches there are, the less.
+func (s *Source) found(l *live, n int, now time.Time) {
 	if n > 0 {
-		l.dry, l.dryUntil = 0, time.Time{}
+		l.dry, l.dryUntil, l.gave = 0, time.Time{}, now
 		return
 	}
-	l.dry = min(max(2*l.dry, 10*time.Millisecond), 250*time.Millisecond)
+	l.dry = min(max(2*l.dry, 10*time.Millisecond), max(250*time.Millisecond, time.Duration(len(s.live))*inVain))
 	l.dryUntil = now.Add(l.dry)
 }
 
@@ -51,19 +69,25 @@ func (l *live) found(n int, now time.Time) {
 // refreshEvery: those with jobs in the queue, the oldest MaxLiveBatches of
 // those that are not paused.
 func (s *Source) refresh(ctx context.Context) error {
-	if time.Since(s.refreshed) < refreshEvery {
+	due := time.Since(s.refreshed) >= s.every()
+	if !due && (time.Since(s.refreshed) < soonest || !s.news.pending()) {
 		return nil
 	}
-	if err := s.catchUp(ctx); err != nil {
-		return fmt.Errorf("looking for work: %w", err)
+	if heard, err := s.hear(ctx); err != nil || !heard && !due {
+		return err
+	}
+	if due {
+		if err := s.catchUp(ctx); err != nil {
+			return fmt.Errorf("looking for work: %w", err)
+		}
 	}
 	counts, err := s.q.waitingByBatch(ctx)
 	if err != nil {
 		return fmt.Errorf("looking for work: %w", err)
 	}
 	next := make([]*live, 0, len(counts))
-	for id := range counts {
-		l, err := s.look(ctx, id)
+	for _, id := range slices.Sorted(maps.Keys(counts)) {
+		l, err := s.dealable(ctx, id)
 		if err != nil {
 			return fmt.Errorf("looking for work: %w", err)
 		}
@@ -74,8 +98,12 @@ func (s *Source) refresh(ctx context.Context) error {
 	if err := s.retire(ctx, counts); err != nil {
 		return fmt.Errorf("looking for work: %w", err)
 	}
-	slices.SortFunc(next, func(a, b *live) int { return older(&a.lane, &b.lane) })
+	slices.SortFunc(next, func(a, b *live) int { return fair.Older(&a.Lane, &b.Lane) })
 	s.live = next[:min(len(next), s.q.cfg.MaxLiveBatches)]
+	s.look(counts, time.Now())
+	if err := s.rescue(ctx); err != nil {
+		return err
+	}
 	s.refreshed = time.Now()
 	return nil
 }
@@ -83,25 +111,9 @@ func (s *Source) refresh(ctx context.Context) error {
 // catchUp reads the manifests that changed since it was last called, the
 // first time all of them, and keeps those of batches that are not over.
 func (s *Source) catchUp(ctx context.Context) error {
-	info, err := s.q.states.Info(ctx)
-	if err != nil {
-		return err
-	}
-	if info.State.LastSeq <= s.manifests {
-		return nil
-	}
-	for msg, err := range s.q.readSince(ctx, s.q.states, "$KV.>", false, s.manifests+1) {
+	for m, err := range s.q.manifestsSince(ctx, &s.manifests) {
 		if err != nil {
 			return err
-		}
-		meta, err := msg.Metadata()
-		if err != nil {
-			return err
-		}
-		s.manifests = meta.Sequence.Stream
-		m, err := decodeManifest(msg.Data(), meta.Sequence.Stream)
-		if err != nil {
-			continue // deleted, or not ours
 		}
 		s.note(m)
 	}
@@ -123,13 +135,13 @@ func (s *Source) note(m *manifest) *live {
 		s.known[m.ID] = l
 	}
 	l.m = m
-	l.batch, l.tenant, l.weight, l.deadline, l.created = m.ID, m.Tenant, m.Weight, m.Deadline, m.Created
+	l.Name, l.Tenant, l.Weight, l.Deadline, l.Created = m.ID, m.Tenant, m.Weight, m.Deadline, m.Created
 	return l
 }
 
-// look returns a batch with jobs in the queue, nil if it is not to be dealt
+// dealable returns a batch with jobs in the queue, nil if it is not to be dealt
 // from.
-func (s *Source) look(ctx context.Context, id string) (*live, error) {
+func (s *Source) dealable(ctx context.Context, id string) (*live, error) {
 	l := s.known[id]
 	if l == nil || l.m.State == jobs.Finished {
 		m, err := s.q.reopen(ctx, id)
@@ -166,7 +178,8 @@ func (q *Queue) reopen(ctx context.Context, id string) (*manifest, error) {
 
 // retire finishes the batches that are complete and have no jobs left.
 func (s *Source) retire(ctx context.Context, counts map[string]int64) error {
-	for id, l := range s.known {
+	for _, id := range slices.Sorted(maps.Keys(s.known)) {
+		l := s.known[id]
 		if counts[id] > 0 || !l.m.Sealed && !l.m.ended() || l.m.State == jobs.Paused {
 			continue
 		}
@@ -188,27 +201,33 @@ func (s *Source) bind(ctx context.Context, l *live) error {
 	if l.bound {
 		return nil
 	}
-	m, err := s.q.manifest(ctx, l.batch)
+	err := s.bindTo(ctx, l)
+	s.q.room.learnOfBinding(err)
+	return err
+}
+
+func (s *Source) bindTo(ctx context.Context, l *live) error {
+	m, err := s.q.manifest(ctx, l.Name)
 	if err != nil {
 		return err
 	}
-	c, err := s.q.js.Consumer(ctx, s.q.stream("JOBS"), l.batch)
+	c, err := s.q.js.Consumer(ctx, s.q.stream("JOBS"), l.Name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		if m.Dealt {
-			if m, err = s.q.update(ctx, l.batch, func(m *manifest) error { m.Resumed = true; return nil }); err != nil {
+			if m, err = s.q.update(ctx, l.Name, func(m *manifest) error { m.Resumed = true; return nil }); err != nil {
 				return err
 			}
 		}
-		c, err = s.q.js.CreateConsumer(ctx, s.q.stream("JOBS"), s.q.consumerConfig(l.batch))
+		c, err = s.q.js.CreateConsumer(ctx, s.q.stream("JOBS"), s.q.consumerConfig(l.Name))
 		if errors.Is(err, jetstream.ErrConsumerExists) {
-			c, err = s.q.js.Consumer(ctx, s.q.stream("JOBS"), l.batch)
+			c, err = s.q.js.Consumer(ctx, s.q.stream("JOBS"), l.Name)
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("binding to batch %s: %w", l.batch, err)
+		return fmt.Errorf("binding to batch %s: %w", l.Name, err)
 	}
 	if !m.Dealt {
-		m, err = s.q.update(ctx, l.batch, func(m *manifest) error {
+		m, err = s.q.update(ctx, l.Name, func(m *manifest) error {
 			if m.Dealt {
 				return errUnchanged
 			}
@@ -225,6 +244,7 @@ func (s *Source) bind(ctx context.Context, l *live) error {
 	if info.Cluster == nil || info.Cluster.Leader == s.q.nc.ConnectedServerName() {
 		l.server = info.Config.Metadata[serverKey]
 	}
+	l.lent = info.NumAckPending > 0
 	return nil
 }
 
@@ -242,11 +262,11 @@ func (q *Queue) consumerConfig(batch string) jetstream.ConsumerConfig {
 	}
 }
 
-// first reports whether a delivery that the broker counts as a job's first
-// certainly is.
-func (s *Source) first(l *live) bool {
+// counted reports whether a delivery that the broker counts as a job's first
+// certainly is, if the server has counted them all.
+func (s *Source) counted(server string) bool {
 	if s.q.jobs.CachedInfo().Config.Replicas > 1 {
 		return true // delivered only after a quorum had written it down
 	}
-	return l.server != "" && l.server == s.q.nc.ConnectedServerId()
+	return server != "" && server == s.q.nc.ConnectedServerId()
 }

@@ -83,12 +83,12 @@ func (p *pulls) ask(l *live, want int, wait time.Duration) error {
 		Expires time.Duration `json:"expires,omitempty"`
 	}{want, true, wait})
 	if err != nil {
-		return fmt.Errorf("asking for jobs of batch %s: %w", l.batch, err)
+		return fmt.Errorf("asking for jobs of batch %s: %w", l.Name, err)
 	}
-	p.open[l.batch] = &pull{l: l, want: want, asked: time.Now()}
-	subject := "$JS.API.CONSUMER.MSG.NEXT." + p.q.stream("JOBS") + "." + l.batch
-	if err := p.q.nc.PublishRequest(subject, p.in.prefix+l.batch, body); err != nil {
-		return fmt.Errorf("asking for jobs of batch %s: %w", l.batch, err)
+	p.open[l.Name] = &pull{l: l, want: want, asked: time.Now()}
+	subject := "$JS.API.CONSUMER.MSG.NEXT." + p.q.stream("JOBS") + "." + l.Name
+	if err := p.q.nc.PublishRequest(subject, p.in.prefix+l.Name, body); err != nil {
+		return fmt.Errorf("asking for jobs of batch %s: %w", l.Name, err)
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func (p *pulls) collect(ctx context.Context, wait time.Duration) (got []pulled, 
 		}
 		got = append(got, pulled{r.l, m, r.asked.Add(r.l.lease)})
 		if r.want--; r.want == 0 {
-			delete(p.open, r.l.batch)
+			delete(p.open, r.l.Name)
 		}
 	}
 	if len(p.open) > 0 {

@@ -9,9 +9,10 @@ import (
 )
 
 // Reclaim takes back everything that is lent or deferred, to be lent anew at
-// once rather than when the leases are over. It is for whoever has just
-// started the server for itself: nobody who was lent anything before can get
-// at it any more. What comes back is looked up before it is paid for.
+// once rather than when the leases are over, and puts the calls in flight into
+// the book, presumed paid. It is for whoever has just started the server for
+// itself: nobody who was lent anything before can get at it any more. What
+// comes back is looked up before it is paid for.
 func (q *Queue) Reclaim(ctx context.Context) error {
 	names := q.jobs.ConsumerNames(ctx)
 	for name := range names.Name() {
@@ -23,5 +24,5 @@ func (q *Queue) Reclaim(ctx context.Context) error {
 	if err := names.Err(); err != nil {
 		return fmt.Errorf("taking back what is lent: %w", err)
 	}
-	return nil
+	return q.presumeAll(ctx)
 }

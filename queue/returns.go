@@ -18,38 +18,57 @@ import (
 // returned is what is on record of the orderly returns of one run of a job.
 type returned struct {
 	Count int                   `json:"count"`
+	Last  uint64                `json:"last,omitempty"`  // delivery that was returned
 	Tried map[string]jobs.Tries `json:"tried,omitempty"` // by model
 }
 
-// recordReturn notes one more orderly return of the delivery's run, and which
-// models failed it meanwhile.
-func (q *Queue) recordReturn(ctx context.Context, d *delivery, attempts []jobs.Attempt) error {
+// recordReturn notes one more orderly return of the job's run, and which models
+// failed it meanwhile. Noted again, it changes nothing.
+func (q *Queue) recordReturn(ctx context.Context, job *jobs.Job, delivery uint64, attempts []jobs.Attempt) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
 	var r returned
-	if d.count > 1 {
+	if delivery > 1 {
 		var err error
-		if r, err = q.returned(ctx, d.job); err != nil {
+		if r, err = q.returned(ctx, job); err != nil || r.Last == delivery {
 			return err
 		}
 	}
 	r.Count++
+	r.Last = delivery
 	for i := range attempts {
-		if a := &attempts[i]; a.Kind != "" && a.Kind.UsesTry() {
-			if r.Tried == nil {
-				r.Tried = map[string]jobs.Tries{}
-			}
-			r.Tried[a.Model] = jobs.Tries{Failed: r.Tried[a.Model].Failed + 1, Kind: a.Kind, Message: a.Message}
-		}
+		r.add(&attempts[i])
 	}
 	data, err := json.Marshal(r)
 	if err != nil {
-		return fmt.Errorf("recording the return of job %s: %w", d.job.ID, err)
+		return fmt.Errorf("recording the return of job %s: %w", job.ID, err)
 	}
-	m := newMsg(q.handed(d.job.Batch, d.job.ID), data)
-	m.Header.Set(runHeader, strconv.Itoa(d.job.Run))
+	m := newMsg(q.handed(job.Batch, job.ID), data)
+	m.Header.Set(runHeader, strconv.Itoa(job.Run))
 	if err := q.returns.put(ctx, m); err != nil {
-		return fmt.Errorf("recording the return of job %s: %w", d.job.ID, err)
+		return fmt.Errorf("recording the return of job %s: %w", job.ID, err)
 	}
 	return nil
+}
+
+// add counts one attempt that failed.
+func (r *returned) add(a *jobs.Attempt) {
+	uses := a.Kind != "" && a.Kind.UsesTry()
+	if !uses && !a.Ambiguous() {
+		return
+	}
+	t := r.Tried[a.Model]
+	t.Kind, t.Message = a.Kind, a.Message
+	if uses {
+		t.Failed++
+	}
+	if a.Ambiguous() {
+		t.Ambiguous++
+	}
+	if r.Tried == nil {
+		r.Tried = map[string]jobs.Tries{}
+	}
+	r.Tried[a.Model] = t
 }
 
 // returned reads the record of this run of the job.

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -19,12 +20,16 @@ import (
 // attempts of this one cost is then on record as waste. It tries for
 // Config.StorePatience while NATS is away.
 func (q *Queue) Settle(ctx context.Context, j *jobs.Job, o *jobs.Outcome) error {
+	return q.settle(ctx, j, o, q.cfg.StorePatience)
+}
+
+func (q *Queue) settle(ctx context.Context, j *jobs.Job, o *jobs.Outcome, patience time.Duration) error {
 	m, err := q.encodeOutcome(o, j.Replaces)
 	if err != nil {
 		return fmt.Errorf("storing the outcome of job %s: %w", j.ID, err)
 	}
 	var won bool
-	err = q.insist(ctx, func() (err error) {
+	err = q.insist(ctx, patience, func() (err error) {
 		if err = q.stow(ctx, m); err == nil {
 			won, err = q.compete(ctx, m, j)
 		}
@@ -34,16 +39,39 @@ func (q *Queue) Settle(ctx context.Context, j *jobs.Job, o *jobs.Outcome) error 
 	case err != nil:
 		return fmt.Errorf("storing the outcome of job %s: %w", j.ID, err)
 	case !won:
-		if err := q.Waste(ctx, j.Batch, j.ID, "another outcome was stored first", ownAttempts(o)); err != nil {
-			return err
-		}
-		return jobs.ErrSettled
+		return q.lost(ctx, j, o, patience)
+	}
+	q.dropSteps(ctx, o)
+	switch {
 	case o.Status == jobs.Dead:
-		return q.insist(ctx, func() error { return q.ensureLetter(ctx, j, o) })
+		return q.insist(ctx, patience, func() error { return q.ensureLetter(ctx, j, o) })
 	case j.Run > 1:
-		return q.insist(ctx, func() error { return q.withdraw(ctx, j.Batch, j.ID, j.Run) })
+		return q.insist(ctx, patience, func() error { return q.withdraw(ctx, j.Batch, j.ID, j.Run) })
 	}
 	return nil
+}
+
+// lost records as waste what an outcome cost that came second. What it shares
+// with the one that stands, the steps of a checkpoint, is no waste.
+func (q *Queue) lost(ctx context.Context, j *jobs.Job, o *jobs.Outcome, patience time.Duration) error {
+	attempts := ownAttempts(o)
+	if stepped(o) {
+		err := q.insist(ctx, patience, func() error {
+			there, err := q.Outcome(ctx, j.Batch, j.ID)
+			if err == nil {
+				attempts = without(attempts, there.Attempts)
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("storing the outcome of job %s: %w", j.ID, err)
+		}
+	}
+	if err := q.recordWaste(ctx, j.Batch, j.ID, "another outcome was stored first", attempts, patience); err != nil {
+		return err
+	}
+	q.dropSteps(ctx, o)
+	return jobs.ErrSettled
 }
 
 // ownAttempts are those of the outcome's own run: those of earlier runs are on
@@ -83,23 +111,31 @@ func newest(m *jetstream.RawStreamMsg) uint64 {
 	return m.Sequence
 }
 
-// insist repeats a write until it succeeds, is refused for good or
-// Config.StorePatience is over, waiting longer and longer in between.
-func (q *Queue) insist(ctx context.Context, write func() error) error {
+// unstored is why a write did not succeed that may if it is tried again.
+type unstored struct{ error }
+
+func (u unstored) Unwrap() error { return u.error }
+
+// mayBeStored reports whether a write that failed so may succeed later.
+func mayBeStored(err error) bool {
+	_, ok := errors.AsType[unstored](err)
+	return ok
+}
+
+// insist repeats a write until it succeeds, is refused for good or patience is
+// over, waiting longer and longer in between. Without patience it tries once.
+func (q *Queue) insist(ctx context.Context, patience time.Duration, write func() error) error {
 	began := time.Now()
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		err := write()
-		if err == nil || refused(err) && !conflict(err) && !full(err) {
+		if err == nil || refused(err) && !conflict(err) && !full(err) && !passing(err) {
 			return err
 		}
 		if !refused(err) {
 			q.missed()
 		}
-		if time.Since(began)+wait > q.cfg.StorePatience {
-			return err
-		}
-		if pause(ctx, wait) != nil {
-			return err
+		if time.Since(began)+wait > patience || pause(ctx, wait) != nil {
+			return unstored{err}
 		}
 	}
 }

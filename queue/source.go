@@ -2,10 +2,13 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/drover-batch/drover/internal/fair"
 	"github.com/drover-batch/drover/jobs"
 )
 
@@ -15,19 +18,25 @@ import (
 type Source struct {
 	q      *Queue
 	worker string
+	began  time.Time
 	pulls  *pulls
-	dealer dealer
+	dealer fair.Dealer
+	news   *news
+	spool  *Spool // nil if there is none
 
 	known     map[string]*live // by batch, all that are not over
 	live      []*live          // those to deal from, the oldest first
 	refreshed time.Time
 	manifests uint64 // sequence of the newest manifest seen
 
-	mu    sync.Mutex
-	rests map[string]time.Time
-	lent  map[*delivery]struct{}
-	back  chan struct{} // a delivery ended
-	alone *delivery     // suspected of killing workers
+	mu      sync.Mutex
+	rests   map[string]time.Time
+	views   map[string]jobs.Outlook // by batch
+	lent    map[*delivery]struct{}
+	at      map[jobs.ID]*delivery // the newest of each job that is lent
+	back    chan struct{}         // a delivery ended
+	endings []ending
+	alone   *delivery // suspected of killing workers
 }
 
 // Source starts lending to the worker of that name.
@@ -36,15 +45,24 @@ func (q *Queue) Source(worker string) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lending to %s: %w", worker, err)
 	}
+	n, err := newNews(q)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lending to %s: %w", worker, err), p.close())
+	}
 	return &Source{
-		q: q, worker: worker, pulls: p,
+		q: q, worker: worker, began: time.Now(), pulls: p, news: n,
 		known: map[string]*live{}, rests: map[string]time.Time{},
-		lent: map[*delivery]struct{}{}, back: make(chan struct{}, 1),
+		lent: map[*delivery]struct{}{}, at: map[jobs.ID]*delivery{}, back: make(chan struct{}, 1),
 	}, nil
 }
 
+// SpoolTo has what is lent from now on wait in the spool while NATS is away.
+// Nothing is lent while something waits there, or when nothing could. It comes
+// before the first Next.
+func (s *Source) SpoolTo(spool *Spool) { s.spool = spool }
+
 // Close stops lending. What is lent stays lent.
-func (s *Source) Close() error { return s.pulls.close() }
+func (s *Source) Close() error { return errors.Join(s.news.close(), s.pulls.close()) }
 
 // Rest keeps the batch from being dealt to this worker for a while.
 func (s *Source) Rest(batch string, d time.Duration) {
@@ -85,13 +103,52 @@ func (s *Source) Next(ctx context.Context, free int) ([]jobs.Delivery, error) {
 	}
 }
 
-// try looks for jobs once, waiting a moment if there are none.
-func (s *Source) try(ctx context.Context, free int) ([]jobs.Delivery, error) {
+// Newcomers lends up to most jobs of batches that have less than half as many
+// at work here as another, and for which no slot is free: jobs that take long
+// would keep them waiting. It does not wait for any.
+func (s *Source) Newcomers(ctx context.Context, most int) ([]jobs.Delivery, error) {
+	s.mu.Lock()
+	alone := s.alone != nil
+	s.mu.Unlock()
+	if alone || s.held() != nil {
+		return nil, nil // Next deals with that
+	}
+	if err := s.refresh(ctx); err != nil {
+		return nil, err
+	}
+	s.account()
+	ready, _ := s.ready()
+	now := time.Now()
+	busiest := 0
+	for _, l := range s.live {
+		busiest = max(busiest, l.out)
+	}
+	ready = slices.DeleteFunc(ready, func(l *live) bool { return 2*l.out >= busiest || l.draining(now) })
+	if len(ready) == 0 {
+		return nil, nil
+	}
+	got, err := s.fetch(ctx, ready, most, 0)
+	return s.admit(ctx, got), err
+}
+
+// held is why nothing is to be lent now, or nil.
+func (s *Source) held() error {
 	if !s.q.nc.IsConnected() {
 		s.q.missed()
 	}
 	if s.q.unsettled() {
-		return nil, errAway
+		return errAway
+	}
+	if err := s.q.room.refuses(); err != nil {
+		return err
+	}
+	return s.spool.holdUp()
+}
+
+// try looks for jobs once, waiting a moment if there are none.
+func (s *Source) try(ctx context.Context, free int) ([]jobs.Delivery, error) {
+	if err := s.held(); err != nil {
+		return nil, err
 	}
 	s.pulls.sweep(ctx)
 	if d, busy := s.suspect(ctx); busy {
@@ -105,12 +162,12 @@ func (s *Source) try(ctx context.Context, free int) ([]jobs.Delivery, error) {
 		return nil, err
 	}
 	if len(ready) == 0 {
-		_ = pause(ctx, time.Until(wake))
+		s.news.await(ctx, time.Until(wake))
 		return nil, nil
 	}
 	wait := time.Duration(0)
 	if len(ready) == 1 && len(s.live) == 1 && ready[0].dry > 0 {
-		wait = refreshEvery // nobody else to look after: wait at the broker
+		wait = refreshEvery / 2 // nobody else to look after: wait at the broker
 	}
 	got, err := s.fetch(ctx, ready, free, wait)
 	return s.admit(ctx, got), err
@@ -122,11 +179,14 @@ func (s *Source) ready() (ready []*live, wake time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	wake = s.refreshed.Add(refreshEvery)
+	wake = s.refreshed.Add(s.every())
+	if s.news.pending() {
+		wake = s.refreshed.Add(soonest)
+	}
 	for _, l := range s.live {
-		l.restUntil = s.rests[l.batch]
+		l.restUntil = s.rests[l.Name]
 		if !l.restUntil.After(now) {
-			delete(s.rests, l.batch)
+			delete(s.rests, l.Name)
 		}
 		until := l.dryUntil
 		if l.restUntil.After(until) && !l.draining(now) {
@@ -148,32 +208,29 @@ func (s *Source) ready() (ready []*live, wake time.Time) {
 
 // fetch deals the free slots among the batches and asks for as many jobs.
 func (s *Source) fetch(ctx context.Context, ready []*live, free int, wait time.Duration) ([]pulled, error) {
-	lanes := make([]*lane, len(ready))
-	byLane := make(map[*lane]*live, len(ready))
-	for i, l := range ready {
-		lanes[i], byLane[&l.lane] = &l.lane, l
-	}
-	shares := s.dealer.deal(lanes, free)
-	for lane, n := range shares {
-		l := byLane[lane]
+	chosen := s.deal(ready, free)
+	for _, l := range chosen {
 		if err := s.bind(ctx, l); err != nil {
 			clear(s.pulls.open)
 			return nil, err
 		}
-		if err := s.pulls.ask(l, n, wait); err != nil {
+		if wait := time.Until(s.began.Add(settleFirst)); wait > 0 && l.lent && !s.counted(l.server) {
+			s.Rest(l.Name, wait) // how often its jobs were delivered is not known for sure, see early
+			continue
+		}
+		if err := s.pulls.ask(l, l.want, wait); err != nil {
 			return nil, err
 		}
 	}
 	got, err := s.pulls.collect(ctx, wait)
-	count := make(map[*live]int, len(shares))
+	count := make(map[*live]int, len(chosen))
 	for _, p := range got {
 		count[p.l]++
 	}
 	now := time.Now()
-	for lane, n := range shares {
-		l := byLane[lane]
-		s.dealer.refund(lane, n-count[l])
-		l.found(count[l], now)
+	for _, l := range chosen {
+		l.refund(l.want - count[l])
+		s.found(l, count[l], now)
 	}
 	return got, err
 }

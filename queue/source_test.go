@@ -260,6 +260,22 @@ func TestRestartedServerLosesNothing(t *testing.T) {
 	})
 }
 
+func TestJobLentByAServerThatDiedIsLookedUp(t *testing.T) {
+	inBrokenWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 1)
+		d := w.take(w.source("w1"), 1)[0]
+		if !d.Fresh() {
+			t.Error("the first delivery is not fresh")
+		}
+		w.stop()
+		w.start()
+		time.Sleep(10 * time.Second) // until the connection is made again
+		if d.Fresh() {
+			t.Error("it calls itself fresh though the new server may have lent it again")
+		}
+	})
+}
+
 func TestLostConsumerMakesJobsBeLookedUp(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		w.enqueue(batch("b"), 2)
@@ -268,10 +284,66 @@ func TestLostConsumerMakesJobsBeLookedUp(t *testing.T) {
 			t.Error("the first delivery is not fresh")
 		}
 		w.must(w.q.js.DeleteConsumer(w.ctx, w.q.stream("JOBS"), "b"))
-		for _, d := range w.take(s, 2) {
+		for _, d := range w.take(w.source("w2"), 2) {
 			if d.Fresh() {
 				t.Error("a delivery by a second consumer calls itself fresh")
 			}
+		}
+	})
+}
+
+// A restarted broker lent a job again to the worker that was just storing its
+// answer, and the job was paid for twice.
+func TestJobAtWorkIsNotLentToTheSameWorkerAgain(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 1)
+		s := w.source("w1")
+		d := w.take(s, 1)[0]
+		w.must(w.q.js.DeleteConsumer(w.ctx, w.q.stream("JOBS"), "b"))
+		w.nothing(s, 10*time.Second)
+		w.must(d.Extend(w.ctx))
+		w.nothing(s, 25*time.Second)
+		w.must(d.Done(w.ctx, answer(d, "w1")))
+		w.onlySettled(s, time.Minute)
+		if p := w.progress("b"); p.State != jobs.Finished {
+			t.Errorf("progress %+v", p)
+		}
+	})
+}
+
+// A restarted broker had forgotten that a lease was renewed, lent the job to
+// another worker and went on confirming the renewals of the first, which asked
+// the model again after the other's outcome: its delivery was a fresh one.
+func TestDeliveryThatTheBrokerMayHaveForgottenIsNotFresh(t *testing.T) {
+	inBrokenWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 2)
+		s := w.source("w1")
+		d := w.take(s, 1)[0]
+		w.stop()
+		time.Sleep(time.Second) // until the client has noticed
+		if !d.Fresh() {
+			t.Error("it is not fresh while nobody can lend it to anybody")
+		}
+		w.start()
+		time.Sleep(5 * time.Second)
+		if d.Fresh() {
+			t.Error("it is fresh to a broker that was restarted")
+		}
+	})
+}
+
+func TestDeliveryIsFreshForItsFirstLeaseOnly(t *testing.T) {
+	inWorld(t, Config{Lease: 10 * time.Second}, func(w *world) {
+		w.enqueue(batch("b"), 1)
+		d := w.take(w.source("w1"), 1)[0]
+		time.Sleep(8 * time.Second)
+		w.must(d.Extend(w.ctx))
+		if !d.Fresh() {
+			t.Error("it is not fresh in its first lease")
+		}
+		time.Sleep(4 * time.Second)
+		if d.Fresh() {
+			t.Error("it is fresh beyond its first lease, of which the broker may have lost count")
 		}
 	})
 }
@@ -300,6 +372,151 @@ func TestBacklogCountsJobsOnly(t *testing.T) {
 		w.must(err)
 		if len(all) != 2 || all[0].ID != "a" {
 			t.Errorf("batches %v", all)
+		}
+	})
+}
+
+// A slot's time is what is shared: a batch whose jobs take ten times as long
+// gets a tenth of the jobs.
+func TestSlotsAreSharedByTheTimeThatJobsTake(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("slow"), 400)
+		w.enqueue(batch("quick"), 2000)
+		s := w.source("w1")
+		got := map[string]int{}
+		ended := make(chan struct{}, 16)
+		ctx, cancel := context.WithTimeout(w.ctx, 10*time.Minute)
+		defer cancel()
+		free, running := 16, 0
+		for ctx.Err() == nil {
+			list, err := s.Next(ctx, free)
+			if err != nil {
+				break
+			}
+			free -= len(list)
+			for _, d := range list {
+				running++
+				go func() {
+					took := time.Second
+					if d.Job().Batch == "slow" {
+						took = 10 * time.Second
+					}
+					time.Sleep(took)
+					_ = d.Done(w.ctx, answer(d, "w1"))
+					ended <- struct{}{}
+				}()
+				got[d.Job().Batch]++
+			}
+			for more := true; more; {
+				if free == 0 {
+					<-ended
+					free, running = free+1, running-1
+				}
+				select {
+				case <-ended:
+					free, running = free+1, running-1
+				default:
+					more = false
+				}
+			}
+			if got["quick"] >= 1500 {
+				break
+			}
+		}
+		for range running {
+			<-ended
+		}
+		if ratio := float64(got["quick"]) / float64(got["slow"]); ratio < 8.5 || ratio > 11 {
+			t.Errorf("%v jobs, a ratio of %.1f; want 10", got, ratio)
+		}
+	})
+}
+
+func TestNewcomersAreLentWhenNoSlotIsFree(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("large"), 100)
+		s := w.source("w1")
+		w.take(s, 8)
+		if got, err := s.Newcomers(w.ctx, 4); err != nil || len(got) > 0 {
+			t.Errorf("lent %d of a batch that has its slots, %v", len(got), err)
+		}
+		w.enqueue(batch("small"), 3)
+		time.Sleep(soonest)
+		got, err := s.Newcomers(w.ctx, 4)
+		w.must(err)
+		if len(got) != 3 || got[0].Job().Batch != "small" {
+			t.Errorf("lent %d newcomers", len(got))
+		}
+		w.enqueue(batch("third"), 10)
+		time.Sleep(soonest)
+		if got, err := s.Newcomers(w.ctx, 10); err != nil || len(got) < 5 || got[0].Job().Batch != "third" {
+			t.Errorf("lent %d of another, %v", len(got), err)
+		}
+	})
+}
+
+func TestNewBatchIsNoticedAtOnce(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		s := w.source("w1")
+		w.nothing(s, 3*time.Second)
+		go w.enqueue(batch("b"), 1)
+		began := time.Now()
+		w.take(s, 1)
+		if took := time.Since(began); took > 100*time.Millisecond {
+			t.Errorf("noticed after %v", took)
+		}
+	})
+}
+
+func TestIdleSourceAsksLittle(t *testing.T) {
+	inWorld(t, Config{Lease: 10 * time.Minute}, func(w *world) {
+		for i := range 20 {
+			w.enqueue(batch(fmt.Sprint("b", i)), 1)
+		}
+		s := w.source("w1")
+		lent := w.take(s, 20)
+		w.nothing(s, 10*time.Second)
+		before := w.nc.Stats().OutMsgs
+		w.nothing(s, time.Minute)
+		if n := (w.nc.Stats().OutMsgs - before) / 60; n > 150 {
+			t.Errorf("%d messages a second while all jobs of 20 batches are lent", n)
+		}
+		for _, d := range lent {
+			w.must(d.Done(w.ctx, answer(d, "w1")))
+		}
+		w.nothing(s, 10*time.Second)
+		before = w.nc.Stats().OutMsgs
+		w.nothing(s, time.Minute)
+		if n := w.nc.Stats().OutMsgs - before; n > 60 {
+			t.Errorf("%d messages in a minute without work", n)
+		}
+	})
+}
+
+func TestBatchThatWouldMissItsDeadlineComesFirst(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("large"), 1000)
+		other := batch("other")
+		other.Tenant = "globex"
+		w.enqueue(other, 1000)
+		hasty := batch("hasty")
+		hasty.Deadline = time.Now().Add(60 * time.Second)
+		w.enqueue(hasty, 130) // a quarter of the slots would do 120
+		s := w.source("w1")
+		got := map[string]int{}
+		for range 59 {
+			lent := w.take(s, 8)
+			time.Sleep(time.Second)
+			for _, d := range lent {
+				if d.Batch().Urgent && d.Job().Batch != "hasty" {
+					t.Error("a batch without a deadline is urgent")
+				}
+				got[d.Job().Batch]++
+				w.must(d.Done(w.ctx, answer(d, "w1")))
+			}
+		}
+		if got["hasty"] != 130 || got["other"] < 225 || got["other"] > 245 || got["large"] < 85 {
+			t.Errorf("got %v; the deadline needs 130, and the other tenant has half of 472", got)
 		}
 	})
 }

@@ -36,19 +36,31 @@ type Waste struct {
 // nothing are left out, and nothing is written if none is left. The same
 // attempts are recorded once, however often they are handed in.
 func (q *Queue) Waste(ctx context.Context, batch string, job jobs.ID, reason string, attempts []jobs.Attempt) error {
-	var paid []jobs.Attempt
-	h := sha256.New()
-	for _, a := range attempts {
-		if a.Cost != 0 {
-			paid = append(paid, a)
-			_, _ = fmt.Fprintf(h, "%s ", a.Call)
-		}
-	}
+	return q.recordWaste(ctx, batch, job, reason, attempts, q.cfg.StorePatience)
+}
+
+func (q *Queue) recordWaste(ctx context.Context, batch string, job jobs.ID, reason string, attempts []jobs.Attempt, patience time.Duration) error {
+	paid := paidFor(attempts)
 	if len(paid) == 0 {
 		return nil
 	}
+	h := sha256.New()
+	for i := range paid {
+		_, _ = fmt.Fprintf(h, "%s ", paid[i].Call)
+	}
 	w := &Waste{Job: job, Batch: batch, Reason: reason, Attempts: paid}
-	return q.writeWaste(ctx, q.names.waste(batch, job, hex.EncodeToString(h.Sum(nil)[:8])), w)
+	return q.writeWaste(ctx, q.names.waste(batch, job, hex.EncodeToString(h.Sum(nil)[:8])), w, patience)
+}
+
+// paidFor are the attempts that cost something.
+func paidFor(attempts []jobs.Attempt) []jobs.Attempt {
+	var paid []jobs.Attempt
+	for _, a := range attempts {
+		if a.Cost != 0 {
+			paid = append(paid, a)
+		}
+	}
+	return paid
 }
 
 // Presume records what a call may have cost whose worker died with it, unless
@@ -68,16 +80,16 @@ func (q *Queue) Presume(ctx context.Context, s jobs.Spend, reason string) error 
 		Call: s.Call, Model: s.Model, Started: s.At, Kind: jobs.Interrupted,
 		Message: reason, Billing: jobs.Presumed, Cost: s.Cost,
 	}}}
-	return q.writeWaste(ctx, q.lapsed(s.Batch, s.Job, hex.EncodeToString(sum[:8])), w)
+	return q.writeWaste(ctx, q.lapsed(s.Batch, s.Job, hex.EncodeToString(sum[:8])), w, q.cfg.StorePatience)
 }
 
 // writeWaste stores a record of waste once. Like an outcome's, its writing is
 // tried again while NATS is away.
-func (q *Queue) writeWaste(ctx context.Context, subject string, w *Waste) error {
+func (q *Queue) writeWaste(ctx context.Context, subject string, w *Waste, patience time.Duration) error {
 	w.At = time.Now().UTC()
 	var m *nats.Msg
 	var unknown error
-	err := q.insist(ctx, func() error {
+	err := q.insist(ctx, patience, func() error {
 		if m == nil {
 			b, err := q.Batch(ctx, w.Batch)
 			if errors.Is(err, ErrNoBatch) {
@@ -127,18 +139,19 @@ func (q *Queue) putOnce(ctx context.Context, j *journal, m *nats.Msg) error {
 	return nil
 }
 
-// Wastes yields what was wasted on a batch, the oldest first, then the calls
-// that were presumed to be and are on record nowhere else.
+// Wastes yields what was wasted on a batch, the oldest first, then the steps of
+// jobs that ended without them, then the calls that were presumed to be wasted
+// and are on record nowhere else.
 func (q *Queue) Wastes(ctx context.Context, batch string) iter.Seq2[*Waste, error] {
-	return q.wastes(ctx, batch, ">")
+	return q.wastes(ctx, batch, "*")
 }
 
 // WastesOf is Wastes for one job.
 func (q *Queue) WastesOf(ctx context.Context, batch string, id jobs.ID) iter.Seq2[*Waste, error] {
-	return q.wastes(ctx, batch, string(id)+".*")
+	return q.wastes(ctx, batch, string(id))
 }
 
-func (q *Queue) wastes(ctx context.Context, batch, which string) iter.Seq2[*Waste, error] {
+func (q *Queue) wastes(ctx context.Context, batch, job string) iter.Seq2[*Waste, error] {
 	decode := func(m jetstream.Msg) (*Waste, error) {
 		data, err := q.body(ctx, m.Headers(), m.Data())
 		if err != nil {
@@ -148,43 +161,47 @@ func (q *Queue) wastes(ctx context.Context, batch, which string) iter.Seq2[*Wast
 	}
 	return func(yield func(*Waste, error) bool) {
 		told := map[string]bool{} // calls
-		for _, what := range []string{"waste", "lapsed"} {
-			for w, err := range decoded(q.read(ctx, q.waste, q.subject(what, batch, which), false), decode) {
+		for _, part := range []iter.Seq2[*Waste, error]{
+			decoded(q.read(ctx, q.waste, q.subject("waste", batch, job, "*"), false), decode),
+			q.leftSteps(ctx, batch, job),
+			decoded(q.read(ctx, q.waste, q.subject("lapsed", batch, job, "*"), false), decode),
+		} {
+			for w, err := range part {
 				superseded := false
-				if err == nil && w.Lapsed {
+				if err == nil && (w.Lapsed || w.Reason == unfinished) {
 					superseded, err = q.superseded(ctx, w, told)
-				}
-				if superseded {
-					continue
-				}
-				if !yield(w, err) {
-					return
 				}
 				if err == nil {
 					for i := range w.Attempts {
 						told[w.Attempts[i].Call] = true
 					}
 				}
+				if !superseded && !yield(w, err) {
+					return
+				}
 			}
 		}
 	}
 }
 
-// superseded reports whether the call of a worker that seemed dead is on
-// record elsewhere: as other waste, or in the job's outcome.
+// superseded takes what is on record elsewhere, as other waste or in the job's
+// outcome, out of waste that was only presumed or that a checkpoint has, and
+// reports whether nothing is left. What a checkpoint has of a job that goes on
+// is no waste yet.
 func (q *Queue) superseded(ctx context.Context, w *Waste, told map[string]bool) (bool, error) {
-	known := func(a jobs.Attempt) bool { return told[a.Call] }
-	if slices.ContainsFunc(w.Attempts, known) {
+	w.Attempts = slices.DeleteFunc(w.Attempts, func(a jobs.Attempt) bool { return told[a.Call] })
+	if len(w.Attempts) == 0 {
 		return true, nil
 	}
 	o, err := q.Outcome(ctx, w.Batch, w.Job)
 	if errors.Is(err, ErrNoOutcome) {
-		return false, nil
+		return !w.Lapsed, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	return slices.ContainsFunc(o.Attempts, func(a jobs.Attempt) bool { return a.Call == w.Attempts[0].Call }), nil
+	w.Attempts = without(w.Attempts, o.Attempts)
+	return len(w.Attempts) == 0, nil
 }
 
 func decodeWaste(data []byte) (*Waste, error) {

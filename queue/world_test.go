@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,8 @@ type world struct {
 	q   *Queue
 	cfg Config
 
-	sync bool // every write is fsynced
+	sync  bool  // every write is fsynced
+	store int64 // bytes the server may have on disk, 0 for plenty
 }
 
 func inWorld(t *testing.T, cfg Config, f func(w *world)) {
@@ -71,7 +73,7 @@ func (w *world) begin() {
 func (w *world) start() {
 	srv, err := server.NewServer(&server.Options{
 		ServerName: "world", JetStream: true, StoreDir: w.dir, DontListen: true, NoLog: true, NoSigs: true,
-		JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 4 << 30, SyncAlways: w.sync,
+		JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: cmp.Or(w.store, 4<<30), SyncAlways: w.sync,
 	})
 	if err != nil {
 		w.Fatal(err)

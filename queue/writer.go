@@ -26,8 +26,8 @@ var ErrSealed = errors.New("all jobs of the batch are already enqueued")
 // interrupts it, a new Writer goes on from the last stored position. It is
 // not safe for concurrent use.
 type Writer struct {
-	// Full, if set, is called before each wait for room in the queue, with
-	// how long it has waited so far.
+	// Full, if set, is called before each wait for room in the queue, or for
+	// NATS to store anything at all, with how long it has waited so far.
 	Full func(waited time.Duration)
 
 	q     *Queue
@@ -74,12 +74,22 @@ func (q *Queue) Enqueue(ctx context.Context, b *jobs.Batch) (*Writer, error) {
 
 // takeUp goes on with a batch that is registered already.
 func (q *Queue) takeUp(ctx context.Context, id string) (*Writer, error) {
-	at, seq, err := q.cursorOf(ctx, id)
+	m, err := q.manifest(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{q: q, id: nuid.Next(), stored: at.Position, cursor: seq}
-	m, err := q.update(ctx, id, func(m *manifest) error {
+	w := &Writer{q: q, id: nuid.Next(), batch: m.Batch}
+	switch {
+	case m.State == jobs.Cancelled:
+		return nil, fmt.Errorf("batch %s: %w", id, ErrCancelled)
+	case m.Sealed:
+		w.sealed, w.stored, w.at = true, m.Final, m.Final
+		return w, nil
+	}
+	if err := w.takeOver(ctx); err != nil {
+		return nil, err
+	}
+	m, err = q.update(ctx, id, func(m *manifest) error {
 		switch {
 		case m.State == jobs.Cancelled:
 			return ErrCancelled
@@ -93,11 +103,33 @@ func (q *Queue) takeUp(ctx context.Context, id string) (*Writer, error) {
 		return nil, err
 	}
 	w.batch, w.sealed = m.Batch, m.Sealed
-	if m.Sealed {
-		w.stored = m.Final
-	}
-	w.at = w.stored
 	return w, nil
+}
+
+// takeOver reads where the batch ends and puts the Writer's name there. From
+// then on no group of another Writer gets in, also none that a killed process
+// had on its way.
+func (w *Writer) takeOver(ctx context.Context) error {
+	for {
+		at, seq, err := w.q.cursorOf(ctx, w.batch.ID)
+		if err != nil {
+			return err
+		}
+		w.stored, w.at, w.cursor = at.Position, at.Position, seq
+		ack, err := w.q.js.PublishMsg(ctx, w.q.cursorMsg(w.batch.ID, cursor{at.Position, w.id}, seq))
+		switch {
+		case err == nil:
+			w.cursor = ack.Sequence
+			return nil
+		case full(err): // nor is there room for a group of another
+			return nil
+		case !conflict(err):
+			return fmt.Errorf("taking up batch %s: %w", w.batch.ID, err)
+		}
+		if err := pause(ctx, firstWait); err != nil {
+			return fmt.Errorf("taking up batch %s: %w", w.batch.ID, err)
+		}
+	}
 }
 
 // Batch is the batch as it is registered.
@@ -185,10 +217,11 @@ func (w *Writer) Reopen(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err == nil {
-		w.sealed = false
+	if err != nil {
+		return err
 	}
-	return err
+	w.sealed = false
+	return w.takeOver(ctx)
 }
 
 // flush stores the buffered jobs and the cursor after them, however often it
@@ -210,7 +243,14 @@ func (w *Writer) flush(ctx context.Context) error {
 			if w.Full != nil {
 				w.Full(time.Since(began))
 			}
+		case passing(err):
+			if waited := time.Since(began); w.Full != nil && waited > stalledAfter {
+				w.Full(waited)
+			}
 		case conflict(err), !refused(err):
+			if w.Full != nil && w.q.nc.IsConnected() && (unanswered(err) || leaderless(err)) {
+				w.Full(time.Since(began))
+			}
 			done, err := w.recall(ctx)
 			if done || err != nil {
 				return err

@@ -1,0 +1,94 @@
+// Package natstest starts a cluster of real NATS servers in the process of a
+// test.
+package natstest
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// Cluster is three servers with JetStream, in real time.
+type Cluster struct {
+	Servers []*server.Server
+}
+
+// StartCluster starts a cluster until the end of the test, and returns when it
+// has a leader.
+func StartCluster(t testing.TB) *Cluster {
+	t.Helper()
+	name, ports := rand.Text(), freePorts(t, 3)
+	routes := make([]*url.URL, len(ports))
+	for i, port := range ports {
+		routes[i] = &url.URL{Scheme: "nats", Host: fmt.Sprint("127.0.0.1:", port)}
+	}
+	c := &Cluster{}
+	for i, port := range ports {
+		srv, err := server.NewServer(&server.Options{
+			ServerName: fmt.Sprint(name, i), JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
+			Host: "127.0.0.1", Port: server.RANDOM_PORT, // routes are not opened by one that does not listen
+			Cluster: server.ClusterOpts{Name: name, Host: "127.0.0.1", Port: port}, Routes: routes,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv.Start()
+		t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
+		c.Servers = append(c.Servers, srv)
+	}
+	for until := time.Now().Add(30 * time.Second); !c.led(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatal("the cluster has no leader")
+		}
+	}
+	return c
+}
+
+// led reports whether all servers know of a leader, and one of them is it.
+func (c *Cluster) led() bool {
+	leader := 0
+	for _, s := range c.Servers {
+		if !s.JetStreamIsCurrent() {
+			return false
+		}
+		if s.JetStreamIsLeader() {
+			leader++
+		}
+	}
+	return leader == 1 && c.Servers[0].NumRoutes() > 0
+}
+
+// URL is where clients find the servers.
+func (c *Cluster) URL() string {
+	urls := make([]string, len(c.Servers))
+	for i, s := range c.Servers {
+		urls[i] = s.ClientURL()
+	}
+	return strings.Join(urls, ",")
+}
+
+// StepDown has the stream's leader make way for another, if it has one.
+func StepDown(nc *nats.Conn, stream string) {
+	_, _ = nc.Request("$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil, 2*time.Second)
+}
+
+// freePorts are ports of this machine that nobody listens on.
+func freePorts(t testing.TB, n int) (ports []int) {
+	t.Helper()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = l.Close() }()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports
+}
