@@ -117,6 +117,23 @@ func TestWorkersWaitForWhatTheyNeed(t *testing.T) {
 	}
 }
 
+func TestAnswersOutliveTheirContainer(t *testing.T) {
+	t.Parallel()
+	p := project(t)
+	w := service(t, p, "worker")
+	data := w.Environment["DROVER_WORKER_DATA"]
+	kept := slices.ContainsFunc(w.Volumes, func(v types.ServiceVolumeConfig) bool {
+		_, named := p.Volumes[v.Source]
+		return data != nil && v.Target == *data && named
+	})
+	if !kept || len(w.Tmpfs) > 0 {
+		t.Errorf("workers keep their data in %+v and %q", w.Volumes, w.Tmpfs)
+	}
+	if !slices.ContainsFunc(w.Volumes, func(v types.ServiceVolumeConfig) bool { return v.Target == "/etc/drover/drover.yaml" }) {
+		t.Error("workers have no drover.yaml")
+	}
+}
+
 func TestWorkersAreScaledByOneVariable(t *testing.T) {
 	t.Parallel()
 	for set, want := range map[string]int{"": 3, "WORKERS=10": 10} {
@@ -163,7 +180,8 @@ func TestContainersAreConfiguredCompletely(t *testing.T) {
 		if !s.ReadOnly || !slices.Contains(s.CapDrop, "ALL") {
 			t.Errorf("%s may do more than it needs to", name)
 		}
-		writable := slices.ContainsFunc(s.Tmpfs, func(path string) bool { return strings.HasPrefix(path, c.Worker.Data+":") })
+		writable := slices.ContainsFunc(s.Tmpfs, func(path string) bool { return strings.HasPrefix(path, c.Worker.Data+":") }) ||
+			slices.ContainsFunc(s.Volumes, func(v types.ServiceVolumeConfig) bool { return v.Target == c.Worker.Data && !v.ReadOnly })
 		if !writable {
 			t.Errorf("%s cannot write to its data folder %s", name, c.Worker.Data)
 		}

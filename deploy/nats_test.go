@@ -53,7 +53,7 @@ func startNATS(t *testing.T) *server.Server {
 	if opts.StoreDir != "/data" {
 		t.Errorf("the store is in %s, not in the volume", opts.StoreDir)
 	}
-	opts.Host, opts.Port, opts.HTTPPort, opts.StoreDir = "127.0.0.1", server.RANDOM_PORT, 0, t.TempDir()
+	opts.Host, opts.Port, opts.HTTPHost, opts.HTTPPort, opts.StoreDir = "127.0.0.1", server.RANDOM_PORT, "127.0.0.1", server.RANDOM_PORT, t.TempDir()
 	opts.NoSigs, opts.NoLog = true, true
 	s, err := server.NewServer(opts)
 	if err != nil {
@@ -68,6 +68,21 @@ func startNATS(t *testing.T) *server.Server {
 		t.Fatal("the server does not start")
 	}
 	return s
+}
+
+func TestNobodyIsWarnedOfTheShippedServer(t *testing.T) {
+	t.Parallel()
+	s := startNATS(t)
+	c := settings(t, service(t, project(t), "worker"))
+	if c.NATS.Monitor != "http://nats:8222" {
+		t.Errorf("workers ask %q how NATS writes", c.NATS.Monitor)
+	}
+	note := embedded.SyncNote(t.Context(), embedded.NATSOptions{
+		URL: s.ClientURL(), User: "worker", Password: jobs.NewSecret("work{er}s"), Monitor: "http://" + s.MonitorAddr().String(),
+	})
+	if note != "" {
+		t.Errorf("the note is %q", note)
+	}
 }
 
 // member is one of the three users, at work on the queue.
@@ -158,6 +173,8 @@ func TestEachUserCanDoItsWorkAndNoMore(t *testing.T) {
 	h.review(in)
 	work(ctx, t, out, 2)
 	h.recall(out)
+	h.count(out)
+	h.starve(in, out)
 	h.drop(in)
 	h.finish(out)
 	h.cancel(in)
@@ -166,7 +183,7 @@ func TestEachUserCanDoItsWorkAndNoMore(t *testing.T) {
 	}
 
 	for _, subject := range []string{
-		"drover.jobs.b-1", "drover.cursor.b-1", "$O.DROVER_DOCS.C.x",
+		"drover.jobs.b-1", "drover.cursor.b-1",
 		"$JS.API.STREAM.DELETE.DROVER_JOBS", "$JS.API.STREAM.CREATE.X", "$JS.API.STREAM.UPDATE.DROVER_JOBS",
 	} {
 		h.worker.mustNot(t, subject)
@@ -184,7 +201,7 @@ func (h *house) submit(in *queue.Queue) {
 	w, err := in.Enqueue(h.ctx, &jobs.Batch{ID: "b-1", Name: "b", Tenant: "acme", Chain: "default", Created: time.Now()})
 	h.try("registering", err)
 	big := make([]byte, 2<<20) // goes to the object store
-	for id, body := range map[string][]byte{"small": []byte("text"), "big": big, "dies": []byte("text"), "stays dead": nil} {
+	for id, body := range map[string][]byte{"small": []byte("text"), "big": big, "dies": big, "stays dead": nil} {
 		h.try("adding "+id, w.Add(h.ctx, id, jobs.Document{Source: id, Body: body}))
 	}
 	h.try("closing", w.Close(h.ctx))
@@ -213,6 +230,50 @@ func (h *house) recall(out *queue.Queue) {
 	h.try("recalling it", err)
 	if n := tally(h.T, out.Book(h.ctx)); n == 0 {
 		h.Error("the worker reads an empty book")
+	}
+}
+
+// count has a worker record calls, and presume and count them as after a loss.
+func (h *house) count(out *queue.Queue) {
+	log, err := out.CallLog(h.ctx, "w-1", nil)
+	h.try("opening the record of calls", err)
+	c := &jobs.Call{ID: "c-1", Job: jobs.NewID("b-1", "small"), Batch: "b-1", Tenant: "acme", Model: &jobs.Model{Name: "m"}, Worst: 5}
+	h.try("recording a call", log.Begin(h.ctx, c, log.Generation()))
+	calls, err := out.InFlight(h.ctx)
+	h.try("counting the calls in flight", err)
+	if len(calls) != 1 {
+		h.Errorf("%d calls are in flight, want 1", len(calls))
+	}
+	for _, s := range calls {
+		h.try("presuming it paid", out.Presume(h.ctx, s, queue.Died))
+	}
+	log.End("c-1")
+	log.Close(h.ctx)
+}
+
+// starve has a worker pause a batch for want of money, raise the alarm and let
+// the batch go on once it has more.
+func (h *house) starve(in, out *queue.Queue) {
+	events, err := h.producer.SubscribeSync("drover.events.budget")
+	h.try("listening for alerts", err)
+	h.try("listening for alerts", h.producer.Flush())
+	h.try("telling of an alert", out.Announce(h.ctx, "budget", []byte("{}")))
+	_, err = events.NextMsgWithContext(h.ctx)
+	h.try("hearing of it", err)
+
+	b, err := out.Batch(h.ctx, "b-1")
+	h.try("reading the batch", err)
+	h.try("pausing it", out.PauseLent(h.ctx, b, &jobs.Shortage{Reason: "spent", Needs: map[string]jobs.USD{"m": 5}}))
+	h.try("raising its budget", in.SetBudget(h.ctx, "b-1", 2*jobs.Dollar))
+	short, err := out.Shortages().List(h.ctx)
+	h.try("looking for batches that lack money", err)
+	if len(short) != 1 || short[0].Budget != 2*jobs.Dollar {
+		h.Errorf("these lack money: %+v", short)
+	}
+	ended, err := out.GoOn(h.ctx, "b-1")
+	h.try("letting it go on", err)
+	if !ended {
+		h.Error("the batch does not go on")
 	}
 }
 

@@ -79,7 +79,11 @@ func TestRedisServesDroverAndNobodyElse(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = client.Close() })
 
+	if note := embedded.PersistenceNote(ctx, client); note != "" {
+		t.Errorf("the shipped Redis is warned of: %q", note)
+	}
 	passTheGate(t, client)
+	raiseTheLimit(t, client)
 
 	for _, forbidden := range [][]any{
 		{"GET", "somebody-elses"}, {"FLUSHALL"}, {"CONFIG", "GET", "*"}, {"KEYS", "*"}, {"ACL", "LIST"},
@@ -111,7 +115,9 @@ func passTheGate(t *testing.T, client redis.UniversalClient) {
 			resilience.NewBreaker(resilience.BreakerConfig{}), ledger,
 			resilience.NewLimiter(resilience.LimiterConfig{Quotas: map[string]resilience.Quota{"m": {RequestsPerMinute: 60, Concurrent: 1}}}),
 		},
-		Rebuild: func(ctx context.Context) error { return ledger.Rebuild(ctx, client, gate.Script(), nothing) },
+		Rebuild: func(ctx context.Context) error {
+			return ledger.Rebuild(ctx, client, gate.Script(), budget.Records{Book: nothing})
+		},
 		OnError: func(err error) { t.Errorf("the gate: %v", err) },
 	})
 	ctx, stop := context.WithCancel(t.Context())
@@ -127,6 +133,30 @@ func passTheGate(t *testing.T, client redis.UniversalClient) {
 	}
 	if err := gate.Leave(ctx, call, &jobs.Attempt{Call: "c-1", Billing: jobs.Billed, Cost: 7}); err != nil {
 		t.Fatalf("leaving: %v", err)
+	}
+}
+
+// raiseTheLimit looks at a budget, is told of its alert and sets its limit, as
+// the user of the client.
+func raiseTheLimit(t *testing.T, client redis.UniversalClient) {
+	t.Helper()
+	ledger, err := budget.New(budget.Config{Budgets: []budget.Budget{{Name: "acme", Limit: jobs.Dollar}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ledger.SetLimit(t.Context(), client, "budget:acme", 2*jobs.Dollar); err != nil {
+		t.Errorf("setting a limit: %v", err)
+	}
+	sums, err := ledger.Sums(t.Context(), client, "budget:acme")
+	if err != nil || len(sums) != 1 || sums[0].Limit != 2*jobs.Dollar || !sums[0].Set {
+		t.Errorf("looking at it: %+v, %v", sums, err)
+	}
+	call := &jobs.Call{ID: "c-2", Batch: "b-1", Model: &jobs.Model{Name: "m"}, Worst: 2 * jobs.Dollar}
+	if fits, err := ledger.Fits(t.Context(), client, call); err != nil || !fits {
+		t.Errorf("looking whether a call fits: %v, %v", fits, err)
+	}
+	if err := ledger.Alerts(t.Context(), client, func(budget.Alert) error { return nil }); err != nil {
+		t.Errorf("looking for alerts: %v", err)
 	}
 }
 

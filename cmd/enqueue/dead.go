@@ -89,10 +89,10 @@ func (c *cli) listLetters(ctx context.Context, q *queue.Queue, filter queue.Dead
 			continue
 		}
 		if count == 1 {
-			_, _ = fmt.Fprintln(table, "BATCH\tDOCUMENT\tKIND\tTRIES\tCOST\tWHY")
+			_, _ = fmt.Fprintln(table, "BATCH\tDOCUMENT\tKIND\tTRIES\tCOST\tAMBIGUOUS\tWHY")
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\n", l.Job.Batch, plain(l.Job.CustomID),
-			l.Outcome.Kind, len(l.Outcome.Attempts), l.Outcome.Cost, clip(plain(l.Outcome.Reason), 80))
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", l.Job.Batch, plain(l.Job.CustomID),
+			l.Outcome.Kind, len(l.Outcome.Attempts), l.Outcome.Cost, l.Outcome.Ambiguous(), clip(plain(l.Outcome.Reason), 80))
 	}
 	if count == 0 && !c.json {
 		c.say("no dead letters")
@@ -102,22 +102,24 @@ func (c *cli) listLetters(ctx context.Context, q *queue.Queue, filter queue.Dead
 
 // letter is a dead letter for scripts. It says all but the document itself.
 type letter struct {
-	Batch    string         `json:"batch"`
-	CustomID string         `json:"custom_id"`
-	Job      jobs.ID        `json:"job"`
-	Source   string         `json:"source,omitempty"`
-	Run      int            `json:"run"`
-	Kind     jobs.Kind      `json:"kind"`
-	Reason   string         `json:"reason"`
-	Cost     float64        `json:"cost_usd"`
-	Attempts []jobs.Attempt `json:"attempts"`
-	Skipped  []jobs.Skip    `json:"skipped,omitempty"`
-	Finished time.Time      `json:"finished"`
+	Batch    string           `json:"batch"`
+	CustomID string           `json:"custom_id"`
+	Job      jobs.ID          `json:"job"`
+	Source   string           `json:"source,omitempty"`
+	Run      int              `json:"run"`
+	Kind     jobs.Kind        `json:"kind"`
+	Reason   string           `json:"reason"`
+	Cost     float64          `json:"cost_usd"`
+	Doubt    float64          `json:"ambiguous_usd"`
+	Attempts []jobs.Attempt   `json:"attempts"`
+	Skipped  []jobs.Skip      `json:"skipped,omitempty"`
+	Rejected []jobs.Rejection `json:"rejected,omitempty"`
+	Finished time.Time        `json:"finished"`
 }
 
 func summaryOf(l *jobs.DeadLetter) letter {
 	o := l.Outcome
-	return letter{o.Batch, o.CustomID, o.Job, o.Source, o.Run, o.Kind, o.Reason, dollars(o.Cost), o.Attempts, o.Skipped, o.Finished}
+	return letter{o.Batch, o.CustomID, o.Job, o.Source, o.Run, o.Kind, o.Reason, dollars(o.Cost), dollars(o.Ambiguous()), o.Attempts, o.Skipped, o.Rejected, o.Finished}
 }
 
 func newDeadShow(c *cli) *cobra.Command {
@@ -142,8 +144,9 @@ func newDeadShow(c *cli) *cobra.Command {
 					return c.print(struct {
 						letter
 						Before   []jobs.Attempt `json:"attempts_before,omitempty"`
+						Talk     []jobs.Message `json:"transcript,omitempty"`
 						Document string         `json:"document"`
-					}{summaryOf(l), before, string(l.Job.Document.Body)})
+					}{summaryOf(l), before, l.Outcome.Transcript, string(l.Job.Document.Body)})
 				}
 				showLetter(c.out, l, before)
 				return nil
@@ -186,7 +189,11 @@ func showLetter(w io.Writer, l *jobs.DeadLetter, before []jobs.Attempt) {
 	tell(w, "source    %s", plain(o.Source))
 	tell(w, "job       %s, run %d of batch %s", o.Job, o.Run, o.Batch)
 	tell(w, "died      %s of %s: %s", o.Finished.Local().Format(time.DateTime), o.Kind, plain(o.Reason))
-	tell(w, "cost      %s", o.Cost)
+	cost := o.Cost.String()
+	if part := o.Ambiguous(); part > 0 {
+		cost += fmt.Sprintf(", of which %s is ambiguous: sent, but nobody confirmed it", part)
+	}
+	tell(w, "cost      %s", cost)
 	for _, s := range o.Skipped {
 		tell(w, "skipped   %s: %s", s.Model, plain(s.Why))
 	}
@@ -196,6 +203,8 @@ func showLetter(w io.Writer, l *jobs.DeadLetter, before []jobs.Attempt) {
 		tell(w, "\nin earlier deliveries, which handed the job back, at further cost:")
 		showAttempts(w, before)
 	}
+	showTranscript(w, o.Transcript)
+	showRejected(w, o.Rejected)
 	tell(w, "\n%s", clip(string(l.Job.Document.Body), 2000))
 }
 
@@ -205,8 +214,33 @@ func showAttempts(w io.Writer, attempts []jobs.Attempt) {
 		if a.Kind == "" {
 			result = "answered"
 		}
+		if a.Step != "" {
+			result = plain(a.Step) + ": " + result
+		}
 		tell(w, "%3d  run %d  %s  %s  %s  %s %s  %s", i+1, a.Run, a.Started.Local().Format(time.TimeOnly), a.Model,
 			a.Took.Round(time.Millisecond), a.Cost, a.Billing, result)
+	}
+}
+
+// showRejected shows the answers that did not do, and why.
+func showRejected(w io.Writer, rejected []jobs.Rejection) {
+	for i, r := range rejected {
+		step := ""
+		if r.Step != "" {
+			step = ", " + plain(r.Step)
+		}
+		tell(w, "\nanswer %d, by %s%s, did not do:", i+1, plain(r.Model), step)
+		for _, f := range r.Flaws {
+			at, near := "", ""
+			if f.At != "" {
+				at = " at " + plain(f.At)
+			}
+			if f.Near != "" {
+				near = "; the nearest is: " + clip(plain(f.Near), 200)
+			}
+			tell(w, "  %s%s: %s%s", f.Check, at, clip(plain(f.Message), 300), near)
+		}
+		tell(w, "  it was: %s", clip(plain(r.Answer), 1000))
 	}
 }
 

@@ -33,6 +33,10 @@ type feeder struct {
 	reader *documents.Reader
 	report func(*documents.Problem)
 	full   func(waited time.Duration)
+
+	only      map[string]bool // the custom ids to take; nil for all
+	silent    bool            // the problems have been reported
+	demanding bool            // answers are checked
 }
 
 // check reads everything once without enqueueing, for --strict. Afterwards no
@@ -61,13 +65,26 @@ func (f *feeder) read(ctx context.Context) iter.Seq2[documents.Item, *documents.
 			if problem == nil {
 				if err := f.prompt.Check(&item.Document); err != nil {
 					problem = &documents.Problem{Source: item.Document.Source, Reason: messageOf(err), Fix: "correct the prompt or leave the document out"}
+				} else if err := f.suits(&item.Document); err != nil {
+					problem = &documents.Problem{Source: item.Document.Source, Reason: err.Error(), Fix: "leave it or these flags out"}
 				}
+			}
+			if problem == nil && f.only != nil && !f.only[item.CustomID] {
+				continue
 			}
 			if !yield(item, problem) {
 				return
 			}
 		}
 	}
+}
+
+// suits reports why the answers about a document cannot be checked.
+func (f *feeder) suits(d *jobs.Document) error {
+	if !f.demanding {
+		return nil
+	}
+	return f.input.standard.Suits(d)
 }
 
 // feed enqueues the documents, going on where an earlier run stopped. A batch
@@ -108,7 +125,9 @@ func (f *feeder) skip(ctx context.Context, begin func() (*queue.Writer, error)) 
 	var stored, at queue.Position
 	for item, problem := range f.read(ctx) {
 		if problem != nil {
-			f.report(problem)
+			if !f.silent {
+				f.report(problem)
+			}
 			in.problems++
 			continue
 		}

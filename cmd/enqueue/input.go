@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/drover-batch/drover/answers"
 	"github.com/drover-batch/drover/documents"
 	"github.com/drover-batch/drover/internal/config"
 	"github.com/drover-batch/drover/jobs"
@@ -16,20 +17,31 @@ import (
 
 // input is what a batch is made of.
 type input struct {
-	paths  []string
-	format string
-	strict bool
+	paths   []string
+	format  string
+	strict  bool
+	isolate bool
+	sample  int
+	yes     bool
 
 	name, tenant, chain string
 	prompt, system      string
 	budget, whenSpent   string
+	alertAt             []float64
+	cheaperAt           float64
 	deadline            time.Duration
 	weight              int
+	whenLimited         string
 	cached              bool
 	unavailable         string
+	agent               agent
+	dedupe              string
+
+	demands
+	standard *answers.Standard // what they came to
 }
 
-func (in *input) flags(cmd *cobra.Command) {
+func (in *input) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&in.prompt, "prompt", "", "what to ask: `TEXT` or @FILE, a template over {{.Text}}, {{.Source}} and the document's fields")
 	f.StringVar(&in.system, "system", "", "system prompt: `TEXT` or @FILE")
@@ -37,19 +49,36 @@ func (in *input) flags(cmd *cobra.Command) {
 	f.StringVar(&in.tenant, "tenant", "default", "`name` of whom work and money belong to")
 	f.StringVar(&in.chain, "chain", "", "`chain` of models to try in order (default: default)")
 	f.StringVar(&in.budget, "budget", "", "most US `dollars` to spend, such as 2.50")
-	f.StringVar(&in.whenSpent, "when-spent", string(jobs.PauseWhenSpent), "what becomes of the rest once the budget is used up: `pause or bury`")
+	f.StringVar(&in.whenSpent, "when-spent", string(jobs.PauseWhenSpent), "what becomes of the rest once the budget is used up: `pause, bury or expire`")
+	f.Float64SliceVar(&in.alertAt, "alert-at", nil, "`shares` of the budget that raise an alert, such as 0.5,0.8")
+	f.Float64Var(&in.cheaperAt, "cheaper-at", 0, "`share` of the budget from which cheaper models of the chain are asked first, such as 0.8")
 	f.DurationVar(&in.deadline, "deadline", 0, "`time` after which to give up on what is not answered, such as 6h")
-	f.IntVar(&in.weight, "weight", 1, "`share` of the tenant's slots, compared with its other batches")
+	f.IntVar(&in.weight, "weight", 1, "`share` of the tenant's slots and calls, compared with its other batches")
+	f.StringVar(&in.whenLimited, "when-limited", "", "what to do while a model's quota is used up: `wait, fallback or auto`; default: as the chain says")
 	f.BoolVar(&in.cached, "cached", false, "accept an earlier answer to the same request when no model can answer")
 	f.StringVar(&in.unavailable, "unavailable", "", "`TEXT` that stands in when no model can answer")
+	in.agent.flags(cmd)
+	f.StringVar(&in.dedupe, "dedupe", string(jobs.DedupeOff), "which identical requests to pay for once: those of this `batch`, or of all batches of its tenant that say so: batch, tenant or off")
+	in.demands.flags(cmd)
 	f.StringVar(&in.format, "format", "", "`name` of the format of every path, if theirs does not tell: "+strings.Join(documents.Formats(), ", "))
+	f.BoolVar(&in.isolate, "isolate", false, "read PDF files in a sandbox only, even where there is a pdftotext")
 	f.BoolVar(&in.strict, "strict", false, "enqueue nothing if any document has a problem")
+}
+
+// sampleFlags are for the commands that ask models.
+func (in *input) sampleFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.IntVar(&in.sample, "sample", 0, "answer this `number` of documents first, show what they cost, and ask before going on")
+	f.BoolVarP(&in.yes, "yes", "y", false, "go on after the sample without asking")
 }
 
 // batch makes the batch that the flags describe. The same paths, prompt and
 // chain under the same name are the same batch.
 func (in *input) batch(c *config.Config, paths []string) (*jobs.Batch, *documents.Prompt, error) {
 	in.paths = paths
+	if err := in.checkSample(); err != nil {
+		return nil, nil, misused(err)
+	}
 	prompt, err := textOrFile("--prompt", in.prompt)
 	if err != nil {
 		return nil, nil, misused(err)
@@ -67,8 +96,15 @@ func (in *input) batch(c *config.Config, paths []string) (*jobs.Batch, *document
 	}
 	b := &jobs.Batch{
 		Name: in.title(), Tenant: in.tenant, Chain: chainName(c, in.chain), Prompt: prompt, System: system,
-		WhenSpent: jobs.Spent(in.whenSpent), Weight: in.weight,
-		Degrade: jobs.Degrade{Cached: in.cached, Unavailable: in.unavailable},
+		WhenSpent: jobs.Spent(in.whenSpent), AlertAt: in.alertAt, CheaperAt: in.cheaperAt, Weight: in.weight,
+		WhenLimited: jobs.WhenLimited(in.whenLimited),
+		Degrade:     jobs.Degrade{Cached: in.cached, Unavailable: in.unavailable},
+	}
+	if b.Dedupe = jobs.Dedupe(in.dedupe); b.Dedupe == jobs.DedupeOff {
+		b.Dedupe = ""
+	}
+	if err := in.agent.apply(c, b); err != nil {
+		return nil, nil, misused(err)
 	}
 	if in.budget != "" {
 		if b.Budget, err = parseBudget(in.budget); err != nil {
@@ -81,8 +117,21 @@ func (in *input) batch(c *config.Config, paths []string) (*jobs.Batch, *document
 	if in.deadline > 0 {
 		b.Deadline = time.Now().UTC().Add(in.deadline).Round(time.Second)
 	}
-	b.ID = jobs.BatchID(b.Name, append([]string{b.Tenant, b.Chain, prompt, system}, absolute(paths)...)...)
+	if in.standard, err = in.demands.into(b, c); err != nil {
+		return nil, nil, misused(err)
+	}
+	b.ID = jobs.BatchID(b.Name, append(append(in.sameness(b), absolute(paths)...), in.agent.identity()...)...)
 	return b, parsed, misused(b.Validate())
+}
+
+// sameness is what makes a batch the same when it is submitted again, besides
+// its paths.
+func (in *input) sameness(b *jobs.Batch) []string {
+	parts := []string{b.Tenant, b.Chain, b.Prompt, b.System}
+	if d := b.Digest(); d != "" {
+		parts = append(parts, d)
+	}
+	return parts
 }
 
 // chainName resolves the empty name as config.Chain does.

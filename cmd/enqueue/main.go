@@ -2,10 +2,13 @@
 //
 //	enqueue run PATH…        everything in one process, with embedded servers
 //	enqueue submit PATH…     put a batch into the queue, for workers to answer
+//	enqueue estimate PATH…   what a batch would take and cost
+//	enqueue show PATH…       what models would be asked
 //	enqueue status [BATCH]   what there is and how far it has come
 //	enqueue watch BATCH      follow it to its end
 //	enqueue results BATCH    write the outcomes
 //	enqueue pause|resume|cancel BATCH
+//	enqueue budget list|show NAME|set NAME AMOUNT
 //	enqueue dead list|show|replay|drop
 //	enqueue setup            lay out the streams on NATS, once
 //
@@ -16,6 +19,7 @@
 //	2    wrong usage, configuration or input; nothing was enqueued
 //	3    done, but some documents were left out or have no answer
 //	4    the batch is paused
+//	5    the sample is answered, and nobody said to go on with the rest
 //	130  interrupted; the same command goes on
 package main
 
@@ -36,6 +40,7 @@ const (
 	exitUsage       = 2
 	exitUnanswered  = 3
 	exitPaused      = 4
+	exitSampled     = 5
 	exitInterrupted = 130
 )
 

@@ -14,7 +14,7 @@ import (
 
 // load reads the configuration with the flags on top.
 func (c *cli) load(more ...config.Flag) (*config.Config, error) {
-	s := config.Source{Path: c.config, Price: llm.Lookup, Flags: more}
+	s := config.Source{Path: c.config, Price: llm.Lookup, PriceFile: llm.PriceFile, Flags: more}
 	if c.model != "" || c.baseURL != "" {
 		s.Single = &config.Single{Model: c.model, BaseURL: c.baseURL}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,8 @@ type target struct {
 	out    string // a file, or - for stdout
 	errors string // for OpenAI batch files: what has no answer
 	openAI bool
+	talk   bool // conversations with tools too
+	csv    bool // a table, whatever the batch came as
 	stdout io.Writer
 
 	lines, errorLines int64
@@ -66,7 +69,16 @@ func (t *target) stream(w io.Writer, write func(io.Writer) error) error {
 }
 
 func (t *target) copy(ctx context.Context, q *queue.Queue, batch string, sum *summary, answers, failures io.Writer) error {
-	plain := documents.NewResults(answers)
+	lines := documents.NewResults(answers)
+	lines.Transcripts = t.talk
+	var plain interface{ Write(*jobs.Outcome) error } = lines
+	if t.csv {
+		table := documents.NewCSVResults(answers)
+		if err := table.Begin(); err != nil {
+			return err
+		}
+		plain = table
+	}
 	openAI := documents.NewBatchResults(answers, failures)
 	for o, err := range q.Outcomes(ctx, batch) {
 		if err != nil {
@@ -113,11 +125,12 @@ func newResults(c *cli) *cobra.Command {
 		Use:   "results BATCH",
 		Short: "Write the outcomes there are, one line each",
 		Example: `  enqueue results contracts --out contracts.jsonl
+  enqueue results contracts --out contracts.csv
   enqueue results requests-0123456789 --format openai --out output.jsonl --errors errors.jsonl`,
 		Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if format != "auto" && format != "plain" && format != "openai" {
-				return misused(fmt.Errorf("--format %q: use auto, plain or openai", format))
+			if !slices.Contains([]string{"auto", "plain", "openai", "csv"}, format) {
+				return misused(fmt.Errorf("--format %q: use auto, plain, openai or csv", format))
 			}
 			if err := t.check(); err != nil {
 				return misused(err)
@@ -129,7 +142,8 @@ func newResults(c *cli) *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&t.out, "out", "o", "-", "`file` for the results, - for standard output")
 	cmd.Flags().StringVar(&t.errors, "errors", "", "`file` for what has no answer, in the openai format (default: next to --out)")
-	cmd.Flags().StringVar(&format, "format", "auto", "`form` of the lines: plain, openai (batch output files), or auto for as the batch came")
+	cmd.Flags().BoolVar(&t.talk, "transcript", false, "with the conversations of models and tools, in plain lines")
+	cmd.Flags().StringVar(&format, "format", "auto", "`form` of the lines: plain, openai (batch output files), csv (for spreadsheets), or auto: csv for a --out that is called so, else as the batch came")
 	return cmd
 }
 
@@ -138,20 +152,26 @@ func (c *cli) results(ctx context.Context, q *queue.Queue, name, format string, 
 	if err != nil {
 		return err
 	}
-	t.openAI = format == "openai"
-	if format == "auto" {
+	t.openAI, t.csv = format == "openai", format == "csv" || format == "auto" && isCSV(t.out)
+	if format == "auto" && !t.csv {
 		if t.openAI, err = cameReady(ctx, q, b.ID); err != nil {
 			return err
 		}
 	}
-	if err := t.write(ctx, q, b.ID, newSummary(0)); err != nil {
+	sum := newSummary(0)
+	if err := t.write(ctx, q, b.ID, sum); err != nil {
 		return err
 	}
 	if t.out != "-" {
 		c.say("%s", t.told())
 	}
+	if sum.checked.any() {
+		c.say("checked answers: %s", sum.checked)
+	}
 	return nil
 }
+
+func isCSV(file string) bool { return strings.EqualFold(filepath.Ext(file), ".csv") }
 
 // cameReady reports whether the batch came as an OpenAI batch file: its
 // answers then keep the provider's whole response.

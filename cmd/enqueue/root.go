@@ -51,9 +51,10 @@ worker --embedded in the same data folder.`,
 	f.StringVar(&c.redis, "redis", "", "`URL` of Redis (default: $REDIS_URL, likewise)")
 	f.BoolVar(&c.json, "json", false, "print JSON, a line each, for scripts")
 
+	group(root, "Before anything is spent:", newEstimate(c), newShow(c))
 	group(root, "In one process:", newRun(c))
 	group(root, "With workers:", newSetup(c), newSubmit(c), newWatch(c), newPause(c), newResume(c), newCancel(c))
-	group(root, "With either:", newStatus(c), newResults(c), newDead(c))
+	group(root, "With either:", newStatus(c), newResults(c), newBudget(c), newDead(c), newPrices(c))
 	return root
 }
 

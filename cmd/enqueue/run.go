@@ -36,14 +36,16 @@ are new are answered.`,
 		Example: `  enqueue run examples/contracts
   enqueue run contracts --prompt "When does it end?" --budget 2.50 --model gpt-4.1-mini
   enqueue run invoices.csv --prompt "Is {{.amount}} unusual for {{.vendor}}?" --out answers.jsonl
+  enqueue run archive.zip --sample 20 --budget 50
   enqueue run requests.jsonl --base-url http://127.0.0.1:11434/v1 --model llama3.2`,
 		Args: somePaths,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), &r, args) },
 	}
-	r.flags(cmd)
+	r.register(cmd)
+	r.sampleFlags(cmd)
 	c.modelFlags(cmd)
 	f := cmd.Flags()
-	f.StringVarP(&r.out, "out", "o", "results.jsonl", "`file` for the results, - for standard output")
+	f.StringVarP(&r.out, "out", "o", "results.jsonl", "`file` for the results, a table if it is called .csv; - for standard output")
 	f.StringVar(&r.errors, "errors", "", "`file` for what has no answer, when the input is an OpenAI batch file (default: next to --out)")
 	f.IntVar(&r.concurrency, "concurrency", 0, "`number` of documents to work on at the same time (default 64)")
 	f.BoolVarP(&r.verbose, "verbose", "v", false, "log what happens around the calls")
@@ -70,6 +72,9 @@ func (c *cli) run(ctx context.Context, r *runFlags, paths []string) error {
 	if err := cfg.ReadKeys(b.Chain); err != nil {
 		return misused(err)
 	}
+	if err := cfg.ReadModelKeys(judges(cfg, b.Answer.Judge)...); err != nil {
+		return misused(err)
+	}
 	target := &target{out: r.out, errors: r.errors, stdout: c.out}
 	if err := target.check(); err != nil {
 		return misused(err)
@@ -88,11 +93,11 @@ func (c *cli) prepare(ctx context.Context, cfg *config.Config, in *input, paths 
 	if err := priced(cfg, b); err != nil {
 		return nil, nil, misused(err)
 	}
-	reader, err := documents.NewReader(documents.Config{Format: in.format, Stdin: c.in})
+	reader, err := documents.NewReader(documents.Config{Format: in.format, Isolate: in.isolate, Stdin: c.in})
 	if err != nil {
 		return nil, nil, misused(err)
 	}
-	f := &feeder{input: in, prompt: prompt, reader: reader, report: func(p *documents.Problem) { c.say("left out: %s", p) }}
+	f := &feeder{input: in, prompt: prompt, reader: reader, demanding: b.Answer.Any(), report: func(p *documents.Problem) { c.say("left out: %s", p) }}
 	if in.strict {
 		err = f.check(ctx)
 	}

@@ -19,7 +19,7 @@ import (
 // TestMain lets the test binary be the enqueue command too, and puts a worker
 // next to it.
 func TestMain(m *testing.M) {
-	testscript.Main(withWorker{m}, map[string]func(){"enqueue": main})
+	testscript.Main(withWorker{m}, map[string]func(){"enqueue": main, "mcp-files": serveFiles})
 }
 
 type withWorker struct{ *testing.M }
@@ -65,6 +65,7 @@ func build(dir, pkg string) error {
 //	get URL, post URL BODY    ask an HTTP server
 //	fill FILE…                expand variables in files
 //	binary FILE               write what is no text
+//	large N FILE              append a document of N bytes, as JSON to a .jsonl
 //	outcomes N FILE           one line each for N documents
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -74,6 +75,10 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Values[worldKey{}] = &world{processes: map[string]*process{}}
 			e.Setenv("CONTRACTS", contracts())
+			e.Setenv("FILES", absolute([]string{"../../documents/testdata/files"})[0])
+			if dir, err := os.UserCacheDir(); err == nil {
+				e.Setenv("XDG_CACHE_HOME", dir) // where the PDF reader is kept once it is compiled
+			}
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
@@ -85,7 +90,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "start": start, "await": await, "signal": send, "ends": ends,
 			"provider": serveModels, "asked": asked, "release": release, "hold": hold, "fault": fault,
-			"get": get, "post": post, "fill": fill, "binary": binary, "outcomes": outcomes,
+			"get": get, "post": post, "fill": fill, "binary": binary, "large": large, "outcomes": outcomes,
 		},
 	})
 }
@@ -140,6 +145,20 @@ func fill(ts *testscript.TestScript, neg bool, args []string) {
 func binary(ts *testscript.TestScript, neg bool, args []string) {
 	use(ts, neg, len(args) == 1, "binary FILE")
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte{0x7f, 0, 1, 2, 0xff, 0xfe, 0, 0}, 0o600))
+}
+
+func large(ts *testscript.TestScript, neg bool, args []string) {
+	use(ts, neg, len(args) == 2, "large N FILE")
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	before, after := "", ""
+	if filepath.Ext(args[1]) == ".jsonl" {
+		before, after = `{"text":"`, "\"}\n"
+	}
+	f, err := os.OpenFile(ts.MkAbs(args[1]), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	ts.Check(err)
+	_, err = f.WriteString(before + strings.Repeat("word ", n/5+1)[:n] + after)
+	ts.Check(errors.Join(err, f.Close()))
 }
 
 func outcomes(ts *testscript.TestScript, neg bool, args []string) {

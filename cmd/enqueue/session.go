@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,7 +54,10 @@ func (s *session) run(ctx context.Context) (err error) {
 		return err
 	}
 	s.introduce()
-	why, err := s.work(ctx)
+	goOn, why, err := s.rehearse(ctx)
+	if goOn && err == nil {
+		why, err = s.work(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -76,7 +80,7 @@ func (s *session) takeUp(ctx context.Context) error {
 	} else if err := q.SetBudget(ctx, id, s.batch.Budget); err != nil {
 		return err
 	}
-	if s.tally.cost, err = s.servers.Spent(ctx, id); err != nil {
+	if s.tally.cost, _, err = s.servers.Spent(ctx, id); err != nil {
 		return err
 	}
 	p, err := q.Progress(ctx, id)
@@ -124,9 +128,11 @@ func (s *session) work(ctx context.Context) (why, err error) {
 	d := newDisplay(s.err, plain(s.batch.Name), s.unpriced())
 	defer d.close()
 	s.feeder.report = func(p *documents.Problem) { tell(d, "left out: %s", p) }
+	wire.SpareCollector()
 	worker, err := wire.New(ctx, wire.Parts{
-		Config: s.cfg, Queue: s.servers.Queue, Redis: s.servers.Redis, Journal: s.servers.Journal,
-		ID: wire.ProcessID(), OnOutcome: s.tally.outcome, OnWaste: s.tally.waste, Log: s.log(d),
+		Config: s.cfg, Queue: s.servers.Queue, Redis: s.servers.Redis,
+		Spool: filepath.Join(s.cfg.Worker.Data, wire.SpoolFolder),
+		ID:    wire.ProcessID(), OnOutcome: s.tally.outcome, OnWaste: s.tally.waste, Log: s.log(d),
 	})
 	if err != nil {
 		return nil, err
@@ -213,7 +219,8 @@ func (s *session) conclude(ctx context.Context, why error) error {
 	}
 	sum := newSummary(time.Since(s.started))
 	sum.unpriced = s.unpriced()
-	s.target.openAI = s.intake.openAI
+	s.target.csv = isCSV(s.target.out)
+	s.target.openAI = s.intake.openAI && !s.target.csv
 	if err := s.target.write(ctx, s.servers.Queue, s.batch.ID, sum); err != nil {
 		return err
 	}
@@ -235,6 +242,8 @@ func (s *session) conclude(ctx context.Context, why error) error {
 // verdict says how it ended, where that is not plain from the summary.
 func (s *session) verdict(p jobs.Progress, sum *summary, why error) error {
 	switch {
+	case errors.Is(why, errSampled):
+		return &exit{code: exitSampled}
 	case errors.Is(why, wire.ErrStopped):
 		rest := ""
 		if !s.fed.Load() || p.State == jobs.Enqueueing {

@@ -22,6 +22,7 @@ func newSetup(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			s.Examine(cmd.Context())
 			for _, note := range s.Notes {
 				c.say("note: %s", note)
 			}

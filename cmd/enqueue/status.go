@@ -22,10 +22,12 @@ type standing struct {
 	Chain  string  `json:"chain"`
 	Budget float64 `json:"budget_usd,omitempty"`
 	Cost   float64 `json:"cost_usd"`
+	Doubt  float64 `json:"ambiguous_usd"` // the part of the cost nobody confirmed
 	jobs.Progress
-	Done int64 `json:"done"`
+	Done    int64  `json:"done"`
+	Checked *rungs `json:"checked,omitempty"` // of a batch that was named
 
-	cost jobs.USD
+	cost, ambiguous jobs.USD
 }
 
 func newStatus(c *cli) *cobra.Command {
@@ -39,7 +41,7 @@ func newStatus(c *cli) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return c.status(ctx, s, list)
+				return c.status(ctx, s, list, len(args) > 0)
 			})
 		},
 	}
@@ -87,13 +89,16 @@ func (c *cli) batch(ctx context.Context, q *queue.Queue, name string) (*jobs.Bat
 
 func isUnknown(err error) bool { return errors.Is(err, queue.ErrNoBatch) }
 
-func (c *cli) status(ctx context.Context, s *wire.Servers, list []*jobs.Batch) error {
+func (c *cli) status(ctx context.Context, s *wire.Servers, list []*jobs.Batch, named bool) error {
 	if len(list) == 0 && !c.json {
 		c.say("no batches yet: enqueue submit PATH makes one")
 	}
 	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 	for i, b := range list {
 		st, err := look(ctx, s, b)
+		if err == nil && named {
+			st.Checked, err = rungsOf(ctx, s.Queue, b)
+		}
 		switch {
 		case err != nil:
 			return err
@@ -103,10 +108,13 @@ func (c *cli) status(ctx context.Context, s *wire.Servers, list []*jobs.Batch) e
 			}
 			continue
 		case i == 0:
-			_, _ = fmt.Fprintln(table, "BATCH\tSTATE\tDONE\tTOTAL\tQUEUED\tRUNNING\tDEAD\tCOST\tREASON")
+			_, _ = fmt.Fprintln(table, "BATCH\tSTATE\tDONE\tTOTAL\tQUEUED\tRUNNING\tDEAD\tCOST\tAMBIGUOUS\tREASON")
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n",
-			b.ID, st.State, st.Done, st.Total, st.Queued, st.Running, st.Dead, st.cost, plain(st.Reason))
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n",
+			b.ID, st.State, st.Done, st.Total, st.Queued, st.Running, st.Dead, st.cost, st.ambiguous, plain(st.Reason))
+		if st.Checked != nil && st.Checked.any() {
+			defer c.say("checked answers: %s", st.Checked)
+		}
 	}
 	return table.Flush()
 }
@@ -116,9 +124,9 @@ func look(ctx context.Context, s *wire.Servers, b *jobs.Batch) (*standing, error
 	if err != nil {
 		return nil, err
 	}
-	cost, err := s.Spent(ctx, b.ID)
+	cost, ambiguous, err := s.Spent(ctx, b.ID)
 	if err != nil {
 		return nil, err
 	}
-	return &standing{b.ID, b.Name, b.Tenant, b.Chain, dollars(b.Budget), dollars(cost), p, p.Done(), cost}, nil
+	return &standing{b.ID, b.Name, b.Tenant, b.Chain, dollars(b.Budget), dollars(cost), dollars(ambiguous), p, p.Done(), nil, cost, ambiguous}, nil
 }

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/drover-batch/drover/internal/config"
 	"github.com/drover-batch/drover/internal/wire"
 	"github.com/drover-batch/drover/jobs"
 )
@@ -25,7 +28,8 @@ nothing twice.`,
 		Args: somePaths,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.submit(cmd.Context(), &in, args, follow) },
 	}
-	in.flags(cmd)
+	in.register(cmd)
+	in.sampleFlags(cmd)
 	c.modelFlags(cmd)
 	cmd.Flags().BoolVar(&follow, "watch", false, "follow the batch to its end")
 	return cmd
@@ -40,12 +44,16 @@ func (c *cli) submit(ctx context.Context, in *input, paths []string, follow bool
 	if err != nil {
 		return err
 	}
-	f.full = func(waited time.Duration) {
-		if waited == 0 {
-			c.say("the queue is full: waiting for workers to make room")
-		}
+	var told sync.Once
+	f.full = func(time.Duration) {
+		told.Do(func() {
+			c.say("the queue takes no more for now: waiting for room; interrupted, the same command goes on")
+		})
 	}
 	return c.on(ctx, cfg, func(ctx context.Context, s *wire.Servers) error {
+		if err := c.submitSample(ctx, cfg, s, f, b); err != nil {
+			return err
+		}
 		came, err := f.feed(ctx, s.Queue, b)
 		if err == nil {
 			err = c.submitted(b, came)
@@ -58,6 +66,45 @@ func (c *cli) submit(ctx context.Context, in *input, paths []string, follow bool
 		}
 		return err
 	})
+}
+
+// submitSample enqueues the sample first, if there is to be one, follows it to
+// its end and asks whether to go on.
+func (c *cli) submitSample(ctx context.Context, cfg *config.Config, s *wire.Servers, f *feeder, b *jobs.Batch) error {
+	if f.input.sample == 0 {
+		return nil
+	}
+	p, err := s.Queue.Progress(ctx, b.ID)
+	if err == nil && p.Total > int64(f.input.sample) {
+		c.say("the batch has begun with more than the sample: going on with it")
+		return nil
+	}
+	picked, err := f.choose(ctx, f.input.sample)
+	if err != nil {
+		return err
+	}
+	f.only = picked.ids
+	if _, err := f.feed(ctx, s.Queue, b); err != nil {
+		return err
+	}
+	if err := c.watch(ctx, s, b); err != nil && !hasCode(err, exitUnanswered) {
+		return err
+	}
+	m, err := picked.measure(ctx, cfg, s.Queue, b.ID)
+	if err != nil {
+		return err
+	}
+	m.tell(c)
+	f.only = nil
+	if !c.goOn(f.input, m) {
+		return &exit{code: exitSampled}
+	}
+	return nil
+}
+
+func hasCode(err error, code int) bool {
+	e, ok := errors.AsType[*exit](err)
+	return ok && e.code == code
 }
 
 func (c *cli) submitted(b *jobs.Batch, in intake) error {

@@ -57,6 +57,7 @@ type summary struct {
 	answered, partial, cached, unavailable int64
 	dead, expired, cancelled               int64
 	left, problems                         int64
+	checked                                rungs
 	usage                                  jobs.Usage
 	cost, ambiguous, wasted                jobs.USD
 	models                                 map[string]*modelSummary
@@ -66,7 +67,7 @@ type summary struct {
 type modelSummary struct {
 	answers, calls, failed int64
 	usage                  jobs.Usage
-	cost                   jobs.USD
+	cost, ambiguous        jobs.USD
 }
 
 func newSummary(took time.Duration) *summary {
@@ -93,6 +94,7 @@ func (s *summary) add(o *jobs.Outcome) {
 	case jobs.Unavailable:
 		s.unavailable++
 	}
+	s.checked.add(o)
 	if o.Model != "" && o.Degraded != jobs.Cached {
 		s.model(o.Model).answers++
 	}
@@ -113,6 +115,7 @@ func (s *summary) attempts(list []jobs.Attempt) {
 		s.cost += a.Cost
 		if a.Billing == jobs.Presumed {
 			s.ambiguous += a.Cost
+			m.ambiguous += a.Cost
 		}
 	}
 }
@@ -148,14 +151,24 @@ func (s *summary) unanswered() int64 { return s.dead + s.expired + s.cancelled }
 func (s *summary) write(w io.Writer, t *target) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 	p("\n%s in %s\n", s.counts(), short(s.took))
+	if s.checked.any() {
+		p("checked answers: %s\n", s.checked)
+	}
 	p("%d tokens in, %d out; cost %s\n\n", s.usage.Input, s.usage.Output, s.bill())
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(table, "model\tanswers\tcalls\tfailed\ttokens in\ttokens out\tcost\t")
+	header := "model\tanswers\tcalls\tfailed\ttokens in\ttokens out\tcost\t"
+	if s.ambiguous > 0 {
+		header += "ambiguous\t"
+	}
+	_, _ = fmt.Fprintln(table, header)
 	for _, name := range slices.Sorted(maps.Keys(s.models)) {
 		m := s.models[name]
 		cost := m.cost.String()
 		if slices.Contains(s.unpriced, name) {
 			cost = "unknown"
+		}
+		if s.ambiguous > 0 {
+			cost += "\t" + m.ambiguous.String()
 		}
 		_, _ = fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t\n", plain(name), m.answers, m.calls, m.failed, m.usage.Input, m.usage.Output, cost)
 	}
@@ -191,7 +204,7 @@ func (s *summary) bill() string {
 		text += " without " + strings.Join(s.unpriced, " and ") + ", whose price is unknown"
 	}
 	if s.ambiguous > 0 {
-		text += fmt.Sprintf(", of which %s is presumed: sent, but nobody confirmed it", s.ambiguous)
+		text += fmt.Sprintf(", of which %s is ambiguous: sent, but nobody confirmed it", s.ambiguous)
 	}
 	if s.wasted > 0 {
 		text += fmt.Sprintf(", of which %s led to no outcome", s.wasted)
@@ -207,16 +220,17 @@ func (s *summary) machine(batch string, state jobs.State) []byte {
 		Failed  int64      `json:"failed"`
 		Usage   jobs.Usage `json:"usage"`
 		Cost    float64    `json:"cost_usd"`
+		Doubt   float64    `json:"ambiguous_usd"`
 	}
 	models := map[string]model{}
 	for name, m := range s.models {
-		models[name] = model{m.answers, m.calls, m.failed, m.usage, dollars(m.cost)}
+		models[name] = model{m.answers, m.calls, m.failed, m.usage, dollars(m.cost), dollars(m.ambiguous)}
 	}
 	return documents.JSON(map[string]any{
 		"batch": batch, "state": state,
 		"answered": s.answered, "partial": s.partial, "cached": s.cached, "unavailable": s.unavailable,
 		"dead": s.dead, "expired": s.expired, "cancelled": s.cancelled, "left": s.left, "left_out": s.problems,
-		"usage": s.usage, "cost_usd": dollars(s.cost), "presumed_usd": dollars(s.ambiguous), "wasted_usd": dollars(s.wasted),
-		"seconds": s.took.Seconds(), "models": models,
+		"usage": s.usage, "cost_usd": dollars(s.cost), "ambiguous_usd": dollars(s.ambiguous), "wasted_usd": dollars(s.wasted),
+		"seconds": s.took.Seconds(), "models": models, "checked": s.checked,
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/drover-batch/drover/internal/config"
 	"github.com/drover-batch/drover/internal/ops"
 	"github.com/drover-batch/drover/internal/wire"
+	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/llm"
 )
 
@@ -46,7 +48,7 @@ func (s *serving) flags(cmd *cobra.Command) {
 
 // settings reads the configuration, but for its keys.
 func (s *serving) settings() (*config.Config, error) {
-	source := config.Source{Path: s.config, Price: llm.Lookup}
+	source := config.Source{Path: s.config, Price: llm.Lookup, PriceFile: llm.PriceFile}
 	for _, f := range []config.Flag{
 		{Name: "--data", Path: "worker.data", Value: s.data},
 		{Name: "--nats", Path: "nats.url", Value: s.nats},
@@ -92,6 +94,7 @@ func (s *serving) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	wire.SpareCollector()
 	stopSimulator, err := wire.Simulate(cfg)
 	if err != nil {
 		return err
@@ -102,21 +105,23 @@ func (s *serving) serve(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, servers.Close()) }()
+	servers.Examine(ctx)
 	for _, note := range servers.Notes {
 		log.Warn().Msg(note)
 	}
 
 	metrics := ops.NewMetrics()
 	worker, err := wire.New(ctx, wire.Parts{
-		Config: cfg, Queue: servers.Queue, Redis: servers.Redis, Journal: servers.Journal, ID: wire.ProcessID(),
-		OnOutcome: metrics.Outcome, OnWaste: metrics.Deferred, Log: log,
+		Config: cfg, Queue: servers.Queue, Redis: servers.Redis, ID: wire.ProcessID(),
+		Spool:     filepath.Join(cfg.Worker.Data, wire.SpoolFolder),
+		OnOutcome: metrics.Outcome, OnWaste: metrics.Deferred, OnAlert: metrics.Alert, Log: log,
 	})
 	if err != nil {
 		return err
 	}
 	measure(metrics, worker, servers)
 	if cfg.Worker.HTTP != "" {
-		server, err := ops.Listen(cfg.Worker.HTTP, metrics, func(ctx context.Context) error { return ready(ctx, servers) })
+		server, err := ops.Listen(cfg.Worker.HTTP, metrics, func(ctx context.Context) error { return ready(ctx, servers, worker) })
 		if err != nil {
 			return err
 		}
@@ -155,9 +160,16 @@ func (s *serving) work(ctx context.Context, cfg *config.Config, worker *wire.Wor
 }
 
 // ready says why no job could be taken or paid for.
-func ready(ctx context.Context, s *wire.Servers) error {
+func ready(ctx context.Context, s *wire.Servers, w *wire.Worker) error {
+	waiting := w.Ready()
 	if !s.NATS.IsConnected() {
-		return fmt.Errorf("NATS is away: %s", s.NATS.Status())
+		return errors.Join(fmt.Errorf("NATS is away: %s", s.NATS.Status()), waiting)
+	}
+	if waiting != nil {
+		return waiting
+	}
+	if err := s.Queue.Full(); err != nil {
+		return err
 	}
 	if err := s.Redis.Ping(ctx).Err(); err != nil {
 		return fmt.Errorf("redis is away: %w", err)
@@ -169,6 +181,14 @@ func ready(ctx context.Context, s *wire.Servers) error {
 func measure(m *ops.Metrics, w *wire.Worker, s *wire.Servers) {
 	m.Gauge("slots", "Jobs worked on at the same time, at the most.", func() float64 { return float64(w.Pool.Stats().Slots) })
 	m.Gauge("running", "Jobs being worked on.", func() float64 { return float64(w.Pool.Stats().Running) })
+	m.Gauge("storage_full", "1 while NATS stores nothing for want of room: raise an alert.", func() float64 {
+		if s.Queue.Full() != nil {
+			return 1
+		}
+		return 0
+	})
+	m.Gauge("spooled", "Answers that wait on disk for NATS.", func() float64 { return float64(w.Spooled()) })
+	m.Gauge("allowance_left_usd", "Held for calls while Redis is away, and not used.", func() float64 { return float64(w.Allowance()) / float64(jobs.Dollar) })
 	m.Gauge("backlog", "Jobs of all batches without an outcome; scale by this.", func() float64 {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()

@@ -21,14 +21,15 @@ func newSimulator(out io.Writer) *cobra.Command {
 	var rpm, tpm int
 	cmd := &cobra.Command{
 		Use:   "simulator",
-		Short: "Serve made-up answers over the OpenAI and Anthropic protocols",
+		Short: "Serve made-up answers over the OpenAI, Anthropic and Gemini protocols",
 		Long: `Serves made-up answers, to rehearse limits and outages with. While it runs:
 
   curl -X POST http://ADDRESS/simulator/faults -d '{"outages":[{"model":"sim-small","for":"30s"}]}'
   curl http://ADDRESS/simulator/stats
 
-A document that contains [[simulate:500]], [[simulate:hang]], [[simulate:refuse]]
-or the like is failed in that way.`,
+A document that contains [[simulate:500]], [[simulate:hang]], [[simulate:refuse]],
+[[simulate:fenced]], [[simulate:invalid]] or the like is answered in that way.
+The same words work as odds: {"odds":{"fenced":0.1,"invalid":0.05}}.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c.Limits = map[string]simulator.Limit{"*": {RequestsPerMinute: rpm, TokensPerMinute: tpm, Burst: time.Second}}

@@ -21,11 +21,27 @@ const variable = "DROVER_TEST_APART"
 // nothing but t, and in parallel with other tests. args are more flags for it.
 func Test(t *testing.T, f func(t *testing.T), args ...string) {
 	t.Helper()
-	if os.Getenv(variable) == t.Name() {
+	if Inside(t) {
 		f(t)
 		return
 	}
 	t.Parallel()
+	said, err := Run(t, args...)
+	switch {
+	case err != nil:
+		t.Error(fmt.Errorf("in a process of its own: %w\n%s", err, said))
+	case said != "":
+		t.Log(said)
+	}
+}
+
+// Inside reports whether this is the process that t has to itself.
+func Inside(t *testing.T) bool { return os.Getenv(variable) == t.Name() }
+
+// Run starts the process, waits for its end and returns what the test said in
+// it. An error means that the test failed.
+func Run(t *testing.T, args ...string) (string, error) {
+	t.Helper()
 	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -37,13 +53,7 @@ func Test(t *testing.T, f func(t *testing.T), args ...string) {
 	if err == nil && !strings.Contains(string(out), "--- PASS: "+t.Name()) && !strings.Contains(string(out), "--- SKIP: "+t.Name()) {
 		err = errors.New("it did not run")
 	}
-	said := said(string(out))
-	switch {
-	case err != nil:
-		t.Error(fmt.Errorf("in a process of its own: %w\n%s", err, said))
-	case said != "":
-		t.Log(said)
-	}
+	return said(string(out)), err
 }
 
 // said is what a test wrote, without the test runner's own lines.

@@ -27,6 +27,21 @@ func (l *ledger) check(c *Config) {
 	l.checkPrefix("redis.prefix", c.Redis.Prefix)
 	l.checkHTTP(c)
 	l.checkServers(c)
+	l.checkAlerts(&c.Alerts)
+	l.checkTools(c)
+}
+
+func (l *ledger) checkAlerts(a *Alerts) {
+	u, err := url.Parse(a.Webhook)
+	if a.Webhook != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil) {
+		l.wrong("alerts.webhook", "alerts.webhook must be an address such as https://example.com/alerts, without a user or password")
+	}
+	if a.SecretEnv != "" {
+		l.checkVariable("alerts.secret_env", a.SecretEnv)
+	}
+	if a.Webhook == "" && (a.SecretEnv != "" || a.SecretFile != "") {
+		l.wrong("alerts", "alerts has a secret but no webhook to send it to")
+	}
 }
 
 func (l *ledger) checkChains(c *Config) {
@@ -38,7 +53,10 @@ func (l *ledger) checkChains(c *Config) {
 		l.wrong("chains", "chains is missing: say which models to try in order, such as default: [%s]", strings.Join(slices.Sorted(slices.Values(models)), ", "))
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Chains)) {
-		path, steps := join("chains", name), c.Chains[name]
+		path, steps := join("chains", name), c.Chains[name].Models
+		if _, table := l.places[path+".models"]; table {
+			path += ".models"
+		}
 		if len(steps) == 0 && l.sound(path) {
 			l.wrong(path, "%s has no models", path)
 		}
@@ -71,8 +89,8 @@ func (l *ledger) checkBudget(c *Config, i int) {
 	if b.Name == "" {
 		b.Name = b.title()
 	}
-	if !validName.MatchString(b.Name) {
-		l.wrong(path+".name", "%s.name: use 1 to 64 letters, digits, '.', '-', '_', ':' or '/'", path)
+	if !validName.MatchString(b.Name) || strings.Contains(b.Name, ":") {
+		l.wrong(path+".name", "%s.name: use 1 to 64 letters, digits, '.', '-', '_' or '/'", path)
 	}
 	if slices.ContainsFunc(c.Budgets[:i], func(other Budget) bool { return other.Name == b.Name }) {
 		l.wrong(path, "%s is the second budget called %q: give one of them another name", path, b.Name)
@@ -107,7 +125,7 @@ func (l *ledger) checkHTTP(c *Config) {
 }
 
 func (l *ledger) checkServers(c *Config) {
-	for path, name := range map[string]string{"nats.password_env": c.NATS.PasswordEnv, "redis.password_env": c.Redis.PasswordEnv} {
+	for path, name := range map[string]string{"nats.password_env": c.NATS.PasswordEnv, "redis.password_env": c.Redis.PasswordEnv, "redis.sentinel_password_env": c.Redis.SentinelPasswordEnv} {
 		l.checkVariable(path, name)
 	}
 	for path, t := range map[string]TLS{"nats.tls": c.NATS.TLS, "redis.tls": c.Redis.TLS} {
@@ -115,8 +133,30 @@ func (l *ledger) checkServers(c *Config) {
 			l.wrong(path, "%s needs both cert_file and key_file, or neither", path)
 		}
 	}
+	if c.Redis.Sentinel != "" && c.Redis.Cluster {
+		l.wrong("redis.sentinel", "redis has both sentinel and cluster: a cluster needs no Sentinels, use one of them")
+	}
+	if c.Redis.Sentinel != "" && c.Redis.URL == "" {
+		l.wrong("redis.sentinel", "redis.sentinel names a master, but redis.url (or REDIS_URL) does not say where the Sentinels are")
+	}
+	if c.Redis.Sentinel == "" && (c.Redis.SentinelUser != "" || c.Redis.SentinelPasswordFile != "") {
+		l.wrong("redis.sentinel", "redis.sentinel is missing: there is a user or password for Sentinels, but not the name of the master they watch")
+	}
+	if c.NATS.Monitor != "" {
+		l.checkMonitor(c.NATS.Monitor)
+	}
 	if c.NATS.CredsFile != "" && c.NATS.User != "" {
 		l.wrong("nats.creds_file", "nats has both a user and a creds_file: use one of them")
+	}
+}
+
+func (l *ledger) checkMonitor(list string) {
+	for one := range strings.SplitSeq(list, ",") {
+		u, err := url.Parse(strings.TrimSpace(one))
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
+			l.wrong("nats.monitor", "nats.monitor must be an address such as http://127.0.0.1:8222, without a user or password")
+			return
+		}
 	}
 }
 

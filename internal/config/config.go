@@ -14,16 +14,19 @@ type Config struct {
 	// ReadKeys fills in.
 	Models map[string]jobs.Model `yaml:"-"`
 
-	Quotas     map[string]Quota    `yaml:"quotas" help:"limits for the whole fleet, by name; a model uses the one it names, or the one of its own name"`
-	Chains     map[string][]string `yaml:"chains" help:"models to try in order, by name; the chain default is used unless a batch names another"`
-	Retry      Retry               `yaml:"retry" help:"how a model that failed is asked again"`
-	Breaker    Breaker             `yaml:"breaker" help:"when a model that fails is left alone, by the whole fleet"`
-	Budgets    []Budget            `yaml:"budgets" help:"limits on what is spent; all that apply to a call must agree to it"`
-	Guardrails Guardrails          `yaml:"guardrails" help:"bounds of one conversation with tools"`
-	Worker     Worker              `yaml:"worker" help:"how a worker process runs"`
-	Queue      Queue               `yaml:"queue" help:"how jobs are kept in JetStream"`
-	NATS       NATS                `yaml:"nats" help:"where the queue is"`
-	Redis      Redis               `yaml:"redis" help:"where breakers, limits and budgets are shared"`
+	Prices      string                `yaml:"prices" help:"file with prices of models that have none here, as enqueue prices import writes it"`
+	Quotas      map[string]Quota      `yaml:"quotas" help:"limits for the whole fleet, by name; a model uses the one it names, or the one of its own name"`
+	Chains      map[string]Chain      `yaml:"chains" help:"models to try in order, by name; the chain default is used unless a batch names another"`
+	Retry       Retry                 `yaml:"retry" help:"how a model that failed is asked again"`
+	Breaker     Breaker               `yaml:"breaker" help:"when a model that fails is left alone, by the whole fleet"`
+	Budgets     []Budget              `yaml:"budgets" help:"limits on what is spent; all that apply to a call must agree to it"`
+	Alerts      Alerts                `yaml:"alerts" help:"who is told when a share of a budget is spent, besides the log, the metrics and NATS"`
+	Guardrails  Guardrails            `yaml:"guardrails" help:"bounds of one conversation with tools, and of the pieces of one document"`
+	ToolServers map[string]ToolServer `yaml:"tool_servers" help:"MCP servers whose tools models may use, by the name that lists of tools use"`
+	Worker      Worker                `yaml:"worker" help:"how a worker process runs"`
+	Queue       Queue                 `yaml:"queue" help:"how jobs are kept in JetStream"`
+	NATS        NATS                  `yaml:"nats" help:"where the queue is"`
+	Redis       Redis                 `yaml:"redis" help:"where breakers, limits and budgets are shared"`
 
 	// Simulated is set when nothing but the built-in simulator is configured,
 	// because nobody named a file or a model.
@@ -32,6 +35,15 @@ type Config struct {
 	name string               // of the file, for errors
 	keys map[string]keySource // by model
 	env  map[string]string
+}
+
+// Chain is who is asked, in order, and what their conversations with tools may
+// do. The file may give the list of models alone.
+type Chain struct {
+	Models      []string         `yaml:"models" alone:"true" help:"models to try in order"`
+	WhenLimited jobs.WhenLimited `yaml:"when_limited" default:"auto" enum:"wait|fallback|auto" help:"what a job does whose model's quota is used up for now: wait as long as it takes, fall back to the next model if that is more than a moment, or auto: a model that costs no more if it is free sooner, a dearer one only if the batch would miss its deadline otherwise"`
+
+	Agent Agent `yaml:",inline"`
 }
 
 // Quota is what a provider allows. 0 means no limit of that sort.
@@ -43,11 +55,12 @@ type Quota struct {
 
 // Retry is how a model that failed is asked again.
 type Retry struct {
-	Tries    int           `yaml:"tries" default:"3" min:"1" help:"calls of one model that may fail before the next model is asked"`
-	Most     int           `yaml:"most" default:"10" min:"1" help:"the same over all deliveries of a job: one that fails every probe of an outage is buried then"`
-	Base     time.Duration `yaml:"base" default:"1s" min:"1ms" help:"bound of the first wait; doubled by each further one"`
-	Max      time.Duration `yaml:"max" default:"60s" min:"1ms" help:"bound of every wait"`
-	Patience time.Duration `yaml:"patience" default:"30s" min:"0s" help:"how long limits of one model are waited out before the next model is asked"`
+	Tries     int                 `yaml:"tries" default:"3" min:"1" help:"calls of one model that may fail before the next model is asked"`
+	Most      int                 `yaml:"most" default:"10" min:"1" help:"the same over all deliveries of a job: one that fails every probe of an outage is buried then"`
+	Base      time.Duration       `yaml:"base" default:"1s" min:"1ms" help:"bound of the first wait; doubled by each further one"`
+	Max       time.Duration       `yaml:"max" default:"60s" min:"1ms" help:"bound of every wait"`
+	Ambiguous jobs.AfterAmbiguous `yaml:"ambiguous" default:"again" enum:"again|next|bury" help:"after a call that was sent and of which nobody knows whether it was paid for: ask the same model again, only the next, or bury the document, so that nobody but a replay pays a second time"`
+	Patience  time.Duration       `yaml:"patience" default:"30s" min:"0s" help:"how long limits of one model are waited out in the slot; beyond it the job goes back to the queue for a while"`
 }
 
 // Breaker is when a model's circuit opens and how it closes.
@@ -66,28 +79,39 @@ type Budget struct {
 	Name      string     `yaml:"name" help:"what reports call it; default: made of tenant, model and window"`
 	Tenant    string     `yaml:"tenant" help:"only this tenant's calls"`
 	Model     string     `yaml:"model" help:"only calls of this model"`
-	Window    string     `yaml:"window" enum:"day|month" help:"when spending starts over; left out: never"`
-	Zone      Zone       `yaml:"zone" default:"UTC" help:"the time zone days and months are counted in, such as Europe/Berlin"`
+	Window    string     `yaml:"window" enum:"day|week|month" help:"when spending starts over, weeks on Monday; left out: never"`
+	Zone      Zone       `yaml:"zone" default:"UTC" help:"the time zone days, weeks and months are counted in, such as Europe/Berlin"`
 	Limit     jobs.USD   `yaml:"limit" help:"US dollars"`
 	AlertAt   []float64  `yaml:"alert_at" min:"0.01" max:"1" help:"shares of the limit at which to raise an alert"`
-	WhenSpent jobs.Spent `yaml:"when_spent" default:"pause" enum:"pause|bury" help:"what becomes of jobs once it is used up"`
+	CheaperAt float64    `yaml:"cheaper_at" min:"0.01" max:"1" help:"share of the limit from which the cheaper models of a chain are asked first; left out: never"`
+	WhenSpent jobs.Spent `yaml:"when_spent" default:"pause" enum:"pause|bury|expire" help:"what becomes of jobs once it is used up: they wait for a higher limit or the next turn, become dead letters, or end without an answer"`
 }
 
-// Guardrails bound one conversation with tools.
+// Alerts is who is told of soft limits.
+type Alerts struct {
+	Webhook    string `yaml:"webhook" help:"address that gets each alert as a POST of JSON, tried four times"`
+	SecretEnv  string `yaml:"secret_env" help:"environment variable that holds a secret to send along, as Authorization: Bearer"`
+	SecretFile string `yaml:"secret_file" help:"file that holds it"`
+}
+
+// Guardrails bound one conversation with tools, and the pieces of a document.
 type Guardrails struct {
 	Iterations int           `yaml:"iterations" default:"20" min:"1" help:"answers of models"`
 	ToolCalls  int           `yaml:"tool_calls" default:"50" min:"1" help:"runs of tools"`
-	Duration   time.Duration `yaml:"duration" default:"300s" min:"1s" help:"from the first question on"`
+	Duration   time.Duration `yaml:"duration" default:"300s" min:"1s" help:"worked on, from the first question on; the time between two workers does not count"`
 	Tokens     int64         `yaml:"tokens" default:"100000" min:"1" help:"sent and answered by all calls together"`
+	Pieces     int           `yaml:"pieces" default:"50" min:"2" help:"parts that a document may be cut into, where a batch says --overflow split"`
 }
 
 // Worker is how a worker process runs.
 type Worker struct {
-	Slots int           `yaml:"slots" default:"64" min:"1" max:"100000" help:"jobs worked on at the same time"`
-	Grace time.Duration `yaml:"grace" default:"30s" min:"0s" help:"how long running calls may take to finish when it is stopped"`
-	Lease time.Duration `yaml:"lease" default:"30s" min:"1s" help:"how long a job stays with a worker that is not heard of"`
-	Data  string        `yaml:"data" default:".drover" help:"folder for what it keeps, embedded servers included"`
-	HTTP  string        `yaml:"http" default:"127.0.0.1:8080" help:"address of health, metrics and dashboard; off for none"`
+	Slots     int           `yaml:"slots" default:"64" min:"1" max:"100000" help:"jobs worked on at the same time; up to a quarter more, 16 at the most, of batches that would wait for a slot with all of theirs"`
+	Grace     time.Duration `yaml:"grace" default:"30s" min:"0s" help:"how long running calls may take to finish when it is stopped"`
+	Lease     time.Duration `yaml:"lease" default:"30s" min:"1s" help:"how long a job stays with a worker that is not heard of"`
+	Data      string        `yaml:"data" default:".drover" help:"folder for what it keeps, embedded servers included"`
+	Spool     Bytes         `yaml:"spool" default:"1GiB" min:"0" help:"most that may wait in that folder for NATS to come back; no calls are made once it is full. 0 keeps nothing there: answers then wait in their slots, and are lost after queue.store_patience"`
+	Allowance jobs.USD      `yaml:"allowance" help:"US dollars that the calls of one batch to one model may go on to cost in this worker while Redis is away. The amount is held beforehand, in every budget that applies. 0: no new calls then"`
+	HTTP      string        `yaml:"http" default:"127.0.0.1:8080" help:"address of health, metrics and dashboard; off for none"`
 }
 
 // Queue is how jobs are kept in JetStream. All processes of a fleet must agree
@@ -98,7 +122,7 @@ type Queue struct {
 	MaxBytes       Bytes         `yaml:"max_bytes" default:"8GiB" min:"1MiB" help:"bound of the jobs that wait; enqueueing waits when it is reached. Keep it well below the disk"`
 	MaxLiveBatches int           `yaml:"max_live_batches" default:"128" min:"1" max:"10000" help:"batches worked on at the same time; the others wait their turn"`
 	MaxDeliveries  int           `yaml:"max_deliveries" default:"5" min:"2" help:"workers a job may kill before it is buried"`
-	StorePatience  time.Duration `yaml:"store_patience" default:"2m" min:"1s" help:"how long storing an outcome is tried again while NATS is away"`
+	StorePatience  time.Duration `yaml:"store_patience" default:"2m" min:"1s" help:"how long storing an outcome is tried again while NATS is away and there is no room for it on disk"`
 	CacheFor       time.Duration `yaml:"cache_for" default:"168h" min:"0s" help:"how long answers are remembered for batches that accept cached ones"`
 }
 
@@ -111,18 +135,24 @@ type NATS struct {
 	PasswordFile string `yaml:"password_file" help:"file that holds the password"`
 	CredsFile    string `yaml:"creds_file" help:"NATS credentials file, instead of user and password"`
 	TLS          TLS    `yaml:"tls" help:"certificates, where the system's do not do"`
+	Monitor      string `yaml:"monitor" help:"the server's HTTP monitoring address, or all of a cluster's separated by commas, such as http://127.0.0.1:8222: a worker asks there at its start whether every write is synced, and warns if not"`
 }
 
 // Redis is where shared state is. Without URL, the servers of a worker
 // --embedded in the same data folder are used, else redis://127.0.0.1:6379.
 type Redis struct {
-	URL          string `yaml:"url" help:"redis://host:port/db, rediss:// for TLS; several, separated by commas, are a cluster's nodes"`
+	URL          string `yaml:"url" help:"redis://host:port/db, rediss:// for TLS; several, separated by commas, are a cluster's nodes, or the Sentinels"`
 	Cluster      bool   `yaml:"cluster" help:"the one address is a cluster's"`
 	User         string `yaml:"user" help:"whom to connect as"`
 	PasswordEnv  string `yaml:"password_env" default:"REDIS_PASSWORD" help:"environment variable that holds the password"`
 	PasswordFile string `yaml:"password_file" help:"file that holds the password"`
 	Prefix       string `yaml:"prefix" default:"drover" help:"begins every key, as {drover}:"`
 	TLS          TLS    `yaml:"tls" help:"certificates, where the system's do not do"`
+
+	Sentinel             string `yaml:"sentinel" help:"name of the master that the Sentinels at url watch, such as mymaster"`
+	SentinelUser         string `yaml:"sentinel_user" help:"whom to connect to the Sentinels as"`
+	SentinelPasswordEnv  string `yaml:"sentinel_password_env" default:"REDIS_SENTINEL_PASSWORD" help:"environment variable that holds the Sentinels' password"`
+	SentinelPasswordFile string `yaml:"sentinel_password_file" help:"file that holds the Sentinels' password"`
 }
 
 // TLS names certificates in PEM files.
@@ -140,22 +170,26 @@ type document struct {
 
 // model is how the file describes a jobs.Model.
 type model struct {
-	Provider    string        `yaml:"provider" enum:"openai|anthropic|simulator" help:"the wire protocol; openai is every compatible server's too"`
+	Provider    string        `yaml:"provider" enum:"openai|openai-responses|openai-embeddings|anthropic|gemini|simulator" help:"the wire protocol; openai, chat completions, is every compatible server's too; openai-embeddings answers with the document's vector"`
 	Model       string        `yaml:"model" help:"what the provider calls it; default: the name above"`
 	BaseURL     string        `yaml:"base_url" help:"where it is; default: the provider's own"`
-	APIKeyEnv   string        `yaml:"api_key_env" help:"environment variable that holds the key; default, at the provider's own address: OPENAI_API_KEY or ANTHROPIC_API_KEY"`
+	APIKeyEnv   string        `yaml:"api_key_env" help:"environment variable that holds the key; default, at the provider's own address: OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY"`
 	APIKeyFile  string        `yaml:"api_key_file" help:"file that holds the key"`
-	Context     int           `yaml:"context" default:"128000" min:"2" help:"most tokens of question and answer together"`
+	Context     int           `yaml:"context" default:"128000" min:"2" help:"most tokens of question and answer together; unless set, no more than the listed price holds for"`
 	MaxOutput   int           `yaml:"max_output" default:"4096" min:"1" help:"most tokens of an answer"`
 	Timeout     time.Duration `yaml:"timeout" default:"60s" min:"1ms" help:"of one call"`
 	Quota       string        `yaml:"quota" help:"the limits it shares with other models; default: the quota of its own name, if there is one"`
 	Price       *price        `yaml:"price" help:"US dollars per million tokens; default: looked up, at the provider's own address"`
+	PricedAs    string        `yaml:"priced_as" help:"its name in the list of prices; default: what the provider calls it, at the provider's own address"`
+	Vision      *bool         `yaml:"vision" help:"it sees images; default: false, true for the simulator"`
+	Structured  *bool         `yaml:"structured" help:"it can be held to a JSON Schema by the provider; default: false, true for the simulator. Answers are checked either way"`
 	Temperature *float64      `yaml:"temperature" min:"0" max:"2" help:"left to the provider unless set"`
 }
 
 type price struct {
 	Input       *jobs.USD `yaml:"input" help:"what is sent"`
 	CachedInput *jobs.USD `yaml:"cached_input" help:"what is sent and the provider had cached; default: as input"`
+	CacheWrite  jobs.USD  `yaml:"cache_write" help:"what is sent and the provider puts into its cache; default: as input"`
 	Output      *jobs.USD `yaml:"output" help:"what is answered"`
 	AsOf        string    `yaml:"as_of" help:"the day it was looked up, as 2006-01-02"`
 }

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,7 +85,7 @@ func TestTheDocumentedFileIsRead(t *testing.T) {
 	if diff := cmp.Diff(map[string]config.Quota{"openai": {Requests: 5000, Tokens: 2_000_000, Concurrent: 200}}, c.Quotas); diff != "" {
 		t.Errorf("quotas (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string][]string{"default": {"small", "large"}}, c.Chains); diff != "" {
+	if diff := cmp.Diff(map[string]config.Chain{"default": {Models: []string{"small", "large"}, WhenLimited: jobs.AutoWhenLimited}}, c.Chains); diff != "" {
 		t.Errorf("chains (-want +got):\n%s", diff)
 	}
 	b := c.Budgets[0]
@@ -107,10 +108,10 @@ func TestDefaultsHoldWhereNothingIsSaid(t *testing.T) {
 		config.Queue
 	}
 	want := all{
-		config.Retry{Tries: 3, Most: 10, Base: time.Second, Max: time.Minute, Patience: 30 * time.Second},
+		config.Retry{Tries: 3, Most: 10, Base: time.Second, Max: time.Minute, Ambiguous: jobs.AskAgain, Patience: 30 * time.Second},
 		config.Breaker{Failures: 5, Recovery: 30 * time.Second, Probes: 3, Window: time.Minute, Volume: 20, Rate: 0.5},
-		config.Guardrails{Iterations: 20, ToolCalls: 50, Duration: 300 * time.Second, Tokens: 100_000},
-		config.Worker{Slots: 64, Grace: 30 * time.Second, Lease: 30 * time.Second, Data: ".drover", HTTP: "127.0.0.1:8080"},
+		config.Guardrails{Iterations: 20, ToolCalls: 50, Duration: 300 * time.Second, Tokens: 100_000, Pieces: 50},
+		config.Worker{Slots: 64, Grace: 30 * time.Second, Lease: 30 * time.Second, Data: ".drover", Spool: 1 << 30, HTTP: "127.0.0.1:8080"},
 		config.Queue{
 			Prefix: "drover", Replicas: 1, MaxBytes: 8 << 30, MaxLiveBatches: 128, MaxDeliveries: 5,
 			StorePatience: 2 * time.Minute, CacheFor: 7 * 24 * time.Hour,
@@ -151,7 +152,7 @@ func TestLaterSourcesOverrideEarlierOnes(t *testing.T) {
 		},
 		Flags: []config.Flag{{Name: "--lease", Path: "worker.lease", Value: "4s"}},
 	})
-	want := config.Worker{Slots: 2, Grace: 3 * time.Second, Lease: 4 * time.Second, Data: ".drover"}
+	want := config.Worker{Slots: 2, Grace: 3 * time.Second, Lease: 4 * time.Second, Data: ".drover", Spool: 1 << 30}
 	if diff := cmp.Diff(want, c.Worker); diff != "" {
 		t.Errorf("worker (-want +got):\n%s", diff)
 	}
@@ -215,6 +216,98 @@ chains: {default: [home, away, own, new]}
 	}
 }
 
+func TestAListOfPricesComesBeforeTheBuiltInOne(t *testing.T) {
+	t.Parallel()
+	builtIn, listed := jobs.Price{Input: 1}, jobs.Price{Input: 2}
+	s := config.Source{
+		Price: func(upstream string) (jobs.Price, bool) { return builtIn, upstream == "gpt" || upstream == "old" },
+		PriceFile: func(path string) (func(string) (jobs.Price, bool), error) {
+			if path != "list.json" {
+				return nil, errors.New("reading the list: no such file")
+			}
+			return func(upstream string) (jobs.Price, bool) { return listed, upstream == "gpt" || upstream == "groq/llama" }, nil
+		},
+		Path: write(t, `
+prices: list.json
+models:
+  both: {provider: openai, model: gpt}
+  old: {provider: openai}
+  away: {provider: openai, model: gpt, base_url: "https://resale.example/v1"}
+  named: {provider: openai, model: llama, base_url: "https://api.groq.com/openai/v1", priced_as: groq/llama}
+chains: {default: [both, old, away, named]}
+`),
+	}
+	c := load(t, s)
+	for name, want := range map[string]*jobs.Price{"both": &listed, "old": &builtIn, "away": nil, "named": &listed} {
+		if diff := cmp.Diff(want, c.Models[name].Price); diff != "" {
+			t.Errorf("price of %s (-want +got):\n%s", name, diff)
+		}
+	}
+	for file, want := range map[string]string{
+		"prices: gone.json\nmodels: {a: {provider: openai}}\n":  "drover.yaml:1:1: prices: reading the list",
+		"models:\n  a: {provider: openai, priced_as: nobody}\n": `drover.yaml:2:25: models.a.priced_as names "nobody", which is in no list of prices`,
+	} {
+		s.Path, s.Environ = write(t, file), nothing
+		if _, err := config.Load(s); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error = %v, want %q", err, want)
+		}
+	}
+}
+
+func TestContextsEndWhereTheListedPriceDoes(t *testing.T) {
+	t.Parallel()
+	s := config.Source{
+		Price: func(string) (jobs.Price, bool) { return jobs.Price{Input: 1, UpTo: 9000}, true },
+		Path: write(t, `
+models:
+  left: {provider: openai}
+  lower: {provider: openai, context: 8000}
+  priced: {provider: openai, context: 99000, price: {input: 1, output: 1}}
+  away: {provider: openai, context: 99000, base_url: "https://resale.example/v1"}
+chains: {default: [left]}
+`),
+	}
+	c := load(t, s)
+	for name, want := range map[string]int{"left": 9000, "lower": 8000, "priced": 99000, "away": 99000} {
+		if got := c.Models[name].Context; got != want {
+			t.Errorf("%s: %d tokens, want %d", name, got, want)
+		}
+	}
+	for model, want := range map[string]string{
+		"context: 9001":     "drover.yaml:1:32: models.a.context (9001) is more than its listed price holds for, which is 9000 tokens",
+		"max_output: 10000": "drover.yaml:1:10: models.a: the list of prices gives it a context of 9000 tokens",
+	} {
+		s.Path, s.Environ = write(t, "models: {a: {provider: openai, "+model+"}}\n"), nothing
+		if _, err := config.Load(s); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error = %v, want %q", err, want)
+		}
+	}
+}
+
+func TestAbilitiesAreSaid(t *testing.T) {
+	t.Parallel()
+	c := load(t, config.Source{Path: write(t, `
+models:
+  plain: {provider: gemini}
+  able: {provider: gemini, vision: true, structured: true}
+  pretended: {provider: simulator}
+  poor: {provider: simulator, vision: false, structured: false}
+  vectors: {provider: openai-embeddings, model: text-embedding-3-small, context: 2000}
+chains: {default: [plain, able, pretended, poor]}
+`)})
+	for name, want := range map[string]bool{"plain": false, "able": true, "pretended": true, "poor": false} {
+		if m := c.Models[name]; m.Vision != want || m.Structured != want {
+			t.Errorf("%s: vision %v, structured %v", name, m.Vision, m.Structured)
+		}
+	}
+	if m := c.Models["vectors"]; m.MaxOutput != 1 || m.BaseURL != "https://api.openai.com/v1" {
+		t.Errorf("vectors: %+v", m)
+	}
+	if m := c.Models["plain"]; m.BaseURL != "https://generativelanguage.googleapis.com/v1beta" {
+		t.Errorf("plain: %+v", m)
+	}
+}
+
 func TestChainsAreFoundByName(t *testing.T) {
 	t.Parallel()
 	c := load(t, config.Source{Path: write(t, design)})
@@ -225,5 +318,24 @@ func TestChainsAreFoundByName(t *testing.T) {
 	_, err = c.Chain("defaul")
 	if err == nil || !strings.Contains(err.Error(), `did you mean "default"?`) {
 		t.Errorf("error = %v, want a suggestion", err)
+	}
+}
+
+func TestChainIsAListOrATable(t *testing.T) {
+	t.Parallel()
+	c := load(t, config.Source{Path: write(t, `
+models: {a: {provider: simulator}, b: {provider: simulator}}
+chains:
+  default: [a, b]
+  patient: {models: [b, a], when_limited: wait}
+  usual: {models: [b]}
+`)})
+	want := map[string]config.Chain{
+		"default": {Models: []string{"a", "b"}, WhenLimited: jobs.AutoWhenLimited},
+		"patient": {Models: []string{"b", "a"}, WhenLimited: jobs.WaitWhenLimited},
+		"usual":   {Models: []string{"b"}, WhenLimited: jobs.AutoWhenLimited},
+	}
+	if diff := cmp.Diff(want, c.Chains); diff != "" {
+		t.Errorf("chains (-want +got):\n%s", diff)
 	}
 }

@@ -142,8 +142,17 @@ func (d *decoder) table(path string, n ast.Node, v reflect.Value) {
 var validName = regexp.MustCompile(`^[A-Za-z0-9._:/-]{1,64}$`)
 
 func (d *decoder) structure(path string, n ast.Node, v reflect.Value) {
+	list, short := alone(v.Type())
+	if _, is := n.(*ast.SequenceNode); is && short {
+		d.slice(path, n, v.FieldByIndex(list.Index), list.Tag)
+		return
+	}
 	entries, ok := d.entries(n, 0)
-	if !ok {
+	switch {
+	case !ok && short:
+		d.wrongAt(d.at(n), path, "%s must be a list, or a table of settings, not %s", path, kindOf(n))
+		return
+	case !ok:
 		d.wrongAt(d.at(n), path, "%s must be a table of settings, not %s", orFile(path), kindOf(n))
 		return
 	}

@@ -52,6 +52,42 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 				`drover.yaml:5:55: budgets[3].limit must be an amount`,
 			},
 		},
+		"where to ask NATS": {
+			file: sim + "nats: {monitor: \"http://ok:8222, me:hunter2@host\"}\n",
+			want: []string{`drover.yaml:2:8: nats.monitor must be an address such as http://127.0.0.1:8222, without a user or password`},
+		},
+		"tools": {
+			file: sim + `tool_servers:
+  doc: {command: [x]}
+  web: {url: "http://me:hunter2@host/mcp", env: {A: b}}
+  both: {url: "http://host/mcp", command: [x]}
+  none: {timeout: 5s}
+  bare: {command: [x], token_env: TOKEN}
+chains:
+  default: {models: [m], tools: [doc.serch, web.*], calls: {mail.send: 3, web.get: 0}, guardrails: {duration: 48h}}
+`,
+			want: []string{
+				`drover.yaml:3:3: "doc" cannot be the name of a tool server`,
+				`drover.yaml:4:3: tool_servers.web has an environment, but only a command gets one`,
+				`drover.yaml:4:9: tool_servers.web.url must be an address alone, without a user, a password or parameters`,
+				`drover.yaml:5:10: tool_servers.both has both a command and a url: use one of them`,
+				`drover.yaml:6:3: tool_servers.none needs a command or a url`,
+				`drover.yaml:7:3: tool_servers.bare has a token, which a command cannot be sent: give it a variable with env_from`,
+				`drover.yaml:9:111: chains.default.guardrails.duration must be at most 24h, not 48h`,
+			},
+		},
+		"tools of a chain": {
+			file: sim + "tool_servers: {web: {command: [x]}}\nchains: {default: {models: [m], tools: [doc.serch, mail.send], calls: {web.get: 3, doc.read: 0}}}\n",
+			want: []string{
+				`drover.yaml:3:33: chains.default.tools: doc.serch: the tools over the document are doc.outline, doc.read, doc.search`,
+				`drover.yaml:3:72: chains.default.calls.web.get: chains.default.tools does not have it`,
+				`drover.yaml:3:84: chains.default.calls.doc.read must be at least 1`,
+			},
+		},
+		"no such policy": {
+			file: sim + "retry: {ambiguous: burry}\n",
+			want: []string{`drover.yaml:2:20: retry.ambiguous must be again or next or bury, not "burry": did you mean "bury"?`},
+		},
 		"refused values leave the defaults": {
 			file: sim + "retry: {max: 0s}\n",
 			want: []string{`drover.yaml:2:14: retry.max must be at least 1ms, not 0s`},
@@ -59,17 +95,26 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		"unknown names": {
 			file: "models:\n  small: {provider: opnai}\n  large: {provider: simulator, quota: opnai}\nquotas: {openai: {concurrent: 1}}\nchains:\n  default: [smal, large, large]\nbudgets: [{model: larg, limit: 1}]\n",
 			want: []string{
-				`drover.yaml:2:21: models.small.provider must be openai or anthropic or simulator, not "opnai": did you mean "openai"?`,
+				`drover.yaml:2:21: models.small.provider must be openai or openai-responses or openai-embeddings or anthropic or gemini or simulator, not "opnai": did you mean "openai"?`,
 				`drover.yaml:3:32: no quota "opnai" under quotas: did you mean "openai"?`,
 				`drover.yaml:6:13: chains.default names the model "smal", which is not under models: did you mean "small"?`,
 				`drover.yaml:6:26: chains.default names the model "large" twice`,
 				`drover.yaml:7:12: budgets[0] names the model "larg", which is not under models: did you mean "large"?`,
 			},
 		},
+		"chains that are not": {
+			file: "models: {a: {provider: simulator}, b: {provider: simulator}}\nchains:\n  one: a\n  two: {models: [c], when_limited: never}\n  three: {when_limited: wait}\n",
+			want: []string{
+				`drover.yaml:3:8: chains.one must be a list, or a table of settings, not a single value`,
+				`drover.yaml:4:18: chains.two.models names the model "c", which is not under models`,
+				`drover.yaml:4:36: chains.two.when_limited must be wait or fallback or auto, not "never"`,
+				`drover.yaml:5:3: chains.three has no models`,
+			},
+		},
 		"incomplete": {
 			file: "models:\n  a: {context: 4096}\n  b: {provider: simulator, price: {input: 1}}\n",
 			want: []string{
-				`drover.yaml:2:3: models.a.provider is missing: use openai, anthropic or simulator`,
+				`drover.yaml:2:3: models.a.provider is missing: use openai, openai-responses, openai-embeddings, anthropic, gemini or simulator`,
 				`drover.yaml:2:7: models.a.context (4096) leaves no room for a question: it must exceed max_output (4096)`,
 				`drover.yaml:3:28: models.b.price needs both input and output`,
 				`drover.yaml: chains is missing: say which models to try in order, such as default: [a, b]`,
@@ -81,21 +126,32 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 			want: []string{`drover.yaml:1:10: "a{b}" cannot be a name in models`, `drover.yaml:2:9: queue.prefix must be`, `drover.yaml:3:9: redis.prefix must be`},
 		},
 		"budgets": {
-			file: sim + "budgets:\n  - {limit: 1, window: week}\n  - {limit: 1, zone: Mars/Phobos}\n  - {limit: 1, zone: Europe/Berlin}\n  - {limit: 1, alert_at: [0.5, 80]}\n  - {limit: 1}\n",
+			file: sim + "budgets:\n  - {limit: 1, window: year}\n  - {limit: 1, zone: Mars/Phobos}\n  - {limit: 1, zone: Europe/Berlin}\n  - {limit: 1, alert_at: [0.5, 80]}\n  - {limit: 1}\n",
 			want: []string{
-				`drover.yaml:3:24: budgets[0].window must be day or month, not "week"`,
+				`drover.yaml:3:24: budgets[0].window must be day or week or month, not "year"`,
 				`drover.yaml:4:22: budgets[1].zone must be a time zone such as UTC or Europe/Berlin`,
 				`drover.yaml:5:16: budgets[2] has a time zone but no window`,
 				`drover.yaml:6:32: budgets[3].alert_at[1] must be at most 1, not 80`,
 				`drover.yaml:7:5: budgets[4] is the second budget called "everything"`,
 			},
 		},
-		"not YAML":         {file: sim + "worker: {slots: 1\n", want: []string{`drover.yaml:2:9: not valid YAML`}},
-		"same key twice":   {file: sim + sim, want: []string{`drover.yaml:2:1: not valid YAML`}},
-		"second document":  {file: sim + "---\nworker: {}\n", want: []string{`drover.yaml:3:1: a second document begins here`}},
-		"unknown anchor":   {file: "models: *nobody\n", want: []string{`drover.yaml:1:1: models is missing`, `drover.yaml:1:9: no anchor &nobody`}},
-		"endless alias":    {file: "models: &a {m: {<<: *a}}\n", want: []string{`drover.yaml:1`}},
-		"a list, no table": {file: "- 1\n", want: []string{`drover.yaml:1:1: the file must be a table of settings, not a list`, `models is missing`}},
+		"soft limits": {
+			file: sim + "budgets:\n  - {limit: 1, cheaper_at: 80}\n  - {limit: 1, name: \"a:b\"}\n  - {limit: 1, when_spent: cry}\nalerts: {webhook: \"ftp://example.com\", secret_env: hush}\n",
+			want: []string{
+				`drover.yaml:3:28: budgets[0].cheaper_at must be at most 1, not 80`,
+				`drover.yaml:4:16: budgets[1].name: use 1 to 64 letters, digits, '.', '-', '_' or '/'`,
+				`drover.yaml:5:28: budgets[2].when_spent must be pause or bury or expire, not "cry"`,
+				`drover.yaml:6:10: alerts.webhook must be an address such as https://example.com/alerts, without a user or password`,
+				`drover.yaml:6:40: alerts.secret_env must be the name of an environment variable`,
+			},
+		},
+		"secret for nobody": {file: sim + "alerts: {secret_file: hush}\n", want: []string{`drover.yaml:2:1: alerts has a secret but no webhook to send it to`}},
+		"not YAML":          {file: sim + "worker: {slots: 1\n", want: []string{`drover.yaml:2:9: not valid YAML`}},
+		"same key twice":    {file: sim + sim, want: []string{`drover.yaml:2:1: not valid YAML`}},
+		"second document":   {file: sim + "---\nworker: {}\n", want: []string{`drover.yaml:3:1: a second document begins here`}},
+		"unknown anchor":    {file: "models: *nobody\n", want: []string{`drover.yaml:1:1: models is missing`, `drover.yaml:1:9: no anchor &nobody`}},
+		"endless alias":     {file: "models: &a {m: {<<: *a}}\n", want: []string{`drover.yaml:1`}},
+		"a list, no table":  {file: "- 1\n", want: []string{`drover.yaml:1:1: the file must be a table of settings, not a list`, `models is missing`}},
 		"environment": {
 			file: sim,
 			env:  []string{"DROVER_WORKER_SLOT=3", "DROVER_WORKER_LEASE=soon", "DROVER_WORKER_HTTP=8080", "DROVER_TEST_ANYTHING=1"},

@@ -36,6 +36,6 @@ budgets:
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(cfg.Chains["default"], cfg.Worker.Slots, cfg.Worker.Grace, cfg.Budgets[0].Limit)
+	fmt.Println(cfg.Chains["default"].Models, cfg.Worker.Slots, cfg.Worker.Grace, cfg.Budgets[0].Limit)
 	// Output: [small] 8 10s $50.00
 }

@@ -25,6 +25,16 @@ func fieldsOf(t reflect.Type) map[string]reflect.StructField {
 	return fields
 }
 
+// alone is the field of a struct that may stand for the whole, as a list.
+func alone(t reflect.Type) (reflect.StructField, bool) {
+	for _, f := range fieldsOf(t) {
+		if f.Tag.Get("alone") != "" {
+			return f, true
+		}
+	}
+	return reflect.StructField{}, false
+}
+
 // fillDefaults sets the defaults of a struct's fields, and of the structs in
 // it. Other values are left alone.
 func fillDefaults(v reflect.Value) {

@@ -34,6 +34,10 @@ type Source struct {
 	// gives it. It is asked for models without a price in the file that are
 	// at their provider's own address. Nil knows no price.
 	Price func(upstream string) (jobs.Price, bool)
+
+	// PriceFile opens the list of prices that the file names, for what comes
+	// before Price. It is needed only if the file names one.
+	PriceFile func(path string) (func(upstream string) (jobs.Price, bool), error)
 }
 
 // Flag is a setting from the command line.
@@ -69,12 +73,30 @@ func Load(s Source) (*Config, error) {
 	c := &doc.Config
 	c.name, c.env = name, env
 	c.Simulated = s.Path == "" && s.Single == nil
-	l.resolve(doc, s.Price)
+	l.resolve(doc, l.prices(doc.Prices, s))
 	l.check(c)
 	if err := l.err(); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// prices looks a price up in the file first, and then in the built-in list.
+func (l *ledger) prices(path string, s Source) func(string) (jobs.Price, bool) {
+	if path == "" || s.PriceFile == nil {
+		return s.Price
+	}
+	own, err := s.PriceFile(path)
+	if err != nil {
+		l.wrong("prices", "prices: %v", err)
+		return s.Price
+	}
+	return func(upstream string) (jobs.Price, bool) {
+		if p, ok := own(upstream); ok || s.Price == nil {
+			return p, ok
+		}
+		return s.Price(upstream)
+	}
 }
 
 // read returns the YAML text and what to call it.

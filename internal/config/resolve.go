@@ -16,8 +16,11 @@ import (
 // home is a provider's own address, and the variable that usually holds its
 // key.
 var home = map[string]struct{ url, key string }{
-	"openai":    {"https://api.openai.com/v1", "OPENAI_API_KEY"},
-	"anthropic": {"https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"},
+	"openai":            {"https://api.openai.com/v1", "OPENAI_API_KEY"},
+	"openai-responses":  {"https://api.openai.com/v1", "OPENAI_API_KEY"},
+	"openai-embeddings": {"https://api.openai.com/v1", "OPENAI_API_KEY"},
+	"anthropic":         {"https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"},
+	"gemini":            {"https://generativelanguage.googleapis.com/v1beta", "GEMINI_API_KEY"},
 }
 
 // resolve turns the file's models into those of the domain.
@@ -42,16 +45,59 @@ func (l *ledger) resolve(doc *document, prices func(string) (jobs.Price, bool)) 
 			Name: name, Provider: m.Provider, Upstream: cmp.Or(m.Model, name), BaseURL: at,
 			Context: m.Context, MaxOutput: m.MaxOutput, Timeout: m.Timeout,
 			Quota: cmp.Or(m.Quota, name), Temperature: m.Temperature,
+			Vision: m.can(m.Vision), Structured: m.can(m.Structured),
+		}
+		if m.Provider == "openai-embeddings" {
+			resolved.MaxOutput = 1 // a vector is no tokens, so no room is kept for them
 		}
 		resolved.Price = m.Price.resolve()
-		if resolved.Price == nil && prices != nil && atHome {
-			if p, ok := prices(resolved.Upstream); ok {
-				resolved.Price = &p
-			}
+		if resolved.Price == nil {
+			resolved.Price = l.lookUp(path, m.PricedAs, atHome, resolved.Upstream, prices)
+			l.keepWithin(path, &resolved)
 		}
 		c.Models[name] = resolved
 	}
 	l.resolveChains(doc)
+}
+
+// can is whether the model has an ability: as set, or else as the simulator,
+// which has them all.
+func (m *model) can(set *bool) bool {
+	if set != nil {
+		return *set
+	}
+	return m.Provider == "simulator"
+}
+
+// lookUp finds a price in the lists: of a model that says under which name it
+// is there, or of one at its provider's own address.
+func (l *ledger) lookUp(path, as string, atHome bool, upstream string, prices func(string) (jobs.Price, bool)) *jobs.Price {
+	if prices == nil || as == "" && !atHome {
+		return nil
+	}
+	p, ok := prices(cmp.Or(as, upstream))
+	if !ok {
+		if as != "" {
+			l.wrong(path+".priced_as", "%s.priced_as names %q, which is in no list of prices: see enqueue prices list", path, clip(as))
+		}
+		return nil
+	}
+	return &p
+}
+
+// keepWithin keeps a model's context within what its listed price holds for:
+// many providers charge more for long inputs.
+func (l *ledger) keepWithin(path string, m *jobs.Model) {
+	if m.Price == nil || m.Price.UpTo == 0 || m.Context <= m.Price.UpTo {
+		return
+	}
+	if _, said := l.places[path+".context"]; said {
+		l.wrong(path+".context", "%s.context (%d) is more than its listed price holds for, which is %d tokens: lower it, or say with price: what longer calls cost", path, m.Context, m.Price.UpTo)
+		return
+	}
+	if m.Context = m.Price.UpTo; m.Context <= m.MaxOutput {
+		l.wrong(path, "%s: the list of prices gives it a context of %d tokens, which max_output (%d) leaves no room in: lower max_output", path, m.Context, m.MaxOutput)
+	}
 }
 
 // sameServer reports whether both addresses are one server's, over TLS.
@@ -65,7 +111,7 @@ func (p *price) resolve() *jobs.Price {
 	if p == nil || p.Input == nil || p.Output == nil {
 		return nil
 	}
-	return &jobs.Price{Input: *p.Input, CachedInput: *cmp.Or(p.CachedInput, p.Input), Output: *p.Output, AsOf: p.AsOf}
+	return &jobs.Price{Input: *p.Input, CachedInput: *cmp.Or(p.CachedInput, p.Input), CacheWrite: p.CacheWrite, Output: *p.Output, AsOf: p.AsOf}
 }
 
 // resolveChains gives a file with one model and no chain the obvious one.
@@ -73,7 +119,7 @@ func (l *ledger) resolveChains(doc *document) {
 	if len(doc.Chains) > 0 || len(doc.Models) != 1 {
 		return
 	}
-	doc.Chains = map[string][]string{"default": slices.Collect(maps.Keys(doc.Models))}
+	doc.Chains = map[string]Chain{"default": {Models: slices.Collect(maps.Keys(doc.Models)), WhenLimited: jobs.AutoWhenLimited}}
 }
 
 // variableName is what an environment variable may be called. Only capitals
@@ -83,9 +129,9 @@ var variableName = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
 
 func (l *ledger) checkModel(path string, m model, quotas map[string]Quota) {
 	if m.Provider == "" {
-		l.wrong(path, "%s.provider is missing: use openai, anthropic or simulator", path)
+		l.wrong(path, "%s.provider is missing: use openai, openai-responses, openai-embeddings, anthropic, gemini or simulator", path)
 	}
-	if m.Context <= m.MaxOutput {
+	if m.Context <= m.MaxOutput && m.Provider != "openai-embeddings" {
 		l.wrong(path+".context", "%s.context (%d) leaves no room for a question: it must exceed max_output (%d)", path, m.Context, m.MaxOutput)
 	}
 	if m.BaseURL != "" {

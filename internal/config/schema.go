@@ -42,6 +42,9 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) map[string]any {
 			properties[name] = schemaOf(f.Type, f.Tag)
 		}
 		s = map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
+		if f, ok := alone(t); ok {
+			s = map[string]any{"oneOf": []any{schemaOf(f.Type, f.Tag), s}}
+		}
 	}
 	if help := tag.Get("help"); help != "" {
 		s["description"] = help

@@ -27,12 +27,17 @@ func (c *Config) ReadKeys(chains ...string) error {
 	}
 	wanted := map[string]bool{}
 	for _, chain := range chains {
-		for _, model := range c.Chains[chain] {
+		for _, model := range c.Chains[chain].Models {
 			wanted[model] = true
 		}
 	}
+	return c.ReadModelKeys(slices.Sorted(maps.Keys(wanted))...)
+}
+
+// ReadModelKeys is ReadKeys for the models themselves.
+func (c *Config) ReadModelKeys(models ...string) error {
 	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+	for _, name := range models {
 		key, err := c.key(name)
 		if err != nil {
 			errs = append(errs, err)
@@ -78,26 +83,41 @@ func (c *Config) secret(env, file string) (jobs.Secret, error) {
 	return jobs.Secret{}, nil
 }
 
+// WebhookSecret reads what the webhook of alerts is sent along; empty if it
+// wants nothing.
+func (c *Config) WebhookSecret() (jobs.Secret, error) {
+	secret, err := c.secret(c.Alerts.SecretEnv, c.Alerts.SecretFile)
+	if err != nil {
+		return secret, fmt.Errorf("no secret for alerts.webhook: %w", err)
+	}
+	return secret, nil
+}
+
 // NATSPassword reads the password of NATS; empty if none is set.
 func (c *Config) NATSPassword() (jobs.Secret, error) {
-	return c.password("nats", c.NATS.PasswordEnv, c.NATS.PasswordFile)
+	return c.password("NATS", c.NATS.PasswordEnv, c.NATS.PasswordFile)
 }
 
 // RedisPassword reads the password of Redis; empty if none is set.
 func (c *Config) RedisPassword() (jobs.Secret, error) {
-	return c.password("redis", c.Redis.PasswordEnv, c.Redis.PasswordFile)
+	return c.password("REDIS", c.Redis.PasswordEnv, c.Redis.PasswordFile)
+}
+
+// SentinelPassword reads the password of the Sentinels; empty if none is set.
+func (c *Config) SentinelPassword() (jobs.Secret, error) {
+	return c.password("REDIS_SENTINEL", c.Redis.SentinelPasswordEnv, c.Redis.SentinelPasswordFile)
 }
 
 // password reads a server's. The usual variable may be unset, one that
 // somebody named may not.
-func (c *Config) password(section, env, file string) (jobs.Secret, error) {
-	usual := env == strings.ToUpper(section)+"_PASSWORD"
+func (c *Config) password(server, env, file string) (jobs.Secret, error) {
+	usual := env == server+"_PASSWORD"
 	if _, set := c.env[env]; file == "" && usual && !set {
 		return jobs.Secret{}, nil
 	}
 	secret, err := c.secret(env, file)
 	if err != nil {
-		return secret, fmt.Errorf("%s: no password for %s: %w", c.name, section, err)
+		return secret, fmt.Errorf("%s: no password for %s: %w", c.name, strings.ToLower(strings.ReplaceAll(server, "_", " ")), err)
 	}
 	return secret, nil
 }
@@ -138,12 +158,12 @@ func (c *Config) Chain(name string) ([]jobs.Model, error) {
 			name = names[0]
 		}
 	}
-	steps, ok := c.Chains[name]
+	chain, ok := c.Chains[name]
 	if !ok {
 		return nil, fmt.Errorf("no chain %q in %s, only %s%s", clip(name), c.name, strings.Join(names, ", "), DidYouMean(name, names))
 	}
-	models := make([]jobs.Model, len(steps))
-	for i, step := range steps {
+	models := make([]jobs.Model, len(chain.Models))
+	for i, step := range chain.Models {
 		models[i] = c.Models[step]
 	}
 	return models, nil

@@ -92,6 +92,8 @@ func TestSingleModelFindsItsProvider(t *testing.T) {
 		"local":               {config.Single{Model: "llama3:8b", BaseURL: "http://127.0.0.1:11434/v1"}, nil, "openai", "http://127.0.0.1:11434/v1", ""},
 		"compatible":          {config.Single{Model: "m", BaseURL: "https://host/v1/"}, []string{openai}, "openai", "https://host/v1", "o"},
 		"no key in the clear": {config.Single{Model: "m", BaseURL: "http://host/v1"}, []string{openai}, "openai", "http://host/v1", ""},
+		"gemini by its name":  {config.Single{Model: "gemini-2.5-flash"}, []string{openai, "GEMINI_API_KEY=g"}, "gemini", "https://generativelanguage.googleapis.com/v1beta", "g"},
+		"vectors by name":     {config.Single{Model: "text-embedding-3-small"}, []string{openai}, "openai-embeddings", "https://api.openai.com/v1", "o"},
 		"unless asked to":     {config.Single{Model: "m", BaseURL: "http://host/v1", KeyEnv: "K"}, []string{"K=k"}, "openai", "http://host/v1", "k"},
 		"a name to clean":     {config.Single{Model: "@cf/meta llama", BaseURL: "http://[::1]:1/v1"}, []string{openai}, "openai", "http://[::1]:1/v1", "o"},
 	} {
@@ -116,7 +118,7 @@ func TestSingleModelFindsItsProvider(t *testing.T) {
 func TestSingleModelSaysWhatItLacks(t *testing.T) {
 	t.Parallel()
 	for want, single := range map[string]config.Single{
-		"OPENAI_API_KEY or ANTHROPIC_API_KEY": {Model: "gpt-4.1"},
+		"ANTHROPIC_API_KEY or GEMINI_API_KEY": {Model: "gpt-4.1"},
 		"needs --model":                       {BaseURL: "http://127.0.0.1:1/v1"},
 		"not an address":                      {Model: "m", BaseURL: "localhost"},
 		"must be an address alone":            {Model: "m", BaseURL: "https://host/v1?key=sk-canary"},
@@ -174,4 +176,26 @@ func pair(t *testing.T) (certFile, keyFile string) {
 		}
 	}
 	return filepath.Join(dir, "cert"), filepath.Join(dir, "key")
+}
+
+func TestSentinelsAreNamedCompletely(t *testing.T) {
+	t.Parallel()
+	c := load(t, config.Source{
+		Path:    write(t, sim+"redis: {sentinel: mymaster, sentinel_user: drover}\n"),
+		Environ: []string{"REDIS_URL=redis://a:26379,redis://b:26379", "REDIS_SENTINEL_PASSWORD=given"},
+	})
+	if password, err := c.SentinelPassword(); err != nil || password.Reveal() != "given" || c.Redis.SentinelUser != "drover" {
+		t.Errorf("user %q, password: %v; want the one of REDIS_SENTINEL_PASSWORD", c.Redis.SentinelUser, err)
+	}
+	for file, want := range map[string]string{
+		"redis: {sentinel: mymaster}":                                             "does not say where the Sentinels are",
+		"redis: {sentinel: mymaster, cluster: true, url: \"redis://a\"}":          "use one of them",
+		"redis: {sentinel_user: drover, url: \"redis://a\"}":                      "redis.sentinel is missing",
+		"redis: {sentinel: m, url: \"redis://a\", sentinel_password_env: secret}": "redis.sentinel_password_env must be the name",
+	} {
+		_, err := config.Load(config.Source{Path: write(t, sim+file+"\n"), Environ: nothing})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", file, err, want)
+		}
+	}
 }

@@ -14,7 +14,7 @@ import (
 type Single struct {
 	Model   string // what the provider calls it
 	BaseURL string // of a server compatible with OpenAI's; default: the provider's own address
-	KeyEnv  string // environment variable with the key; default: OPENAI_API_KEY or ANTHROPIC_API_KEY
+	KeyEnv  string // environment variable with the key; default: OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY
 }
 
 // yaml writes the file that says the same, so that there is one way to make a
@@ -23,7 +23,7 @@ func (s Single) yaml(env map[string]string) ([]byte, error) {
 	if s.Model == "" {
 		return nil, errors.New("--base-url needs --model as well: which model of that server is to be asked?")
 	}
-	entry := map[string]any{"model": s.Model, "context": 128_000, "max_output": 4096, "timeout": "120s"}
+	entry := map[string]any{"model": s.Model, "max_output": 4096, "timeout": "120s"}
 	var err error
 	if s.BaseURL != "" {
 		err = s.server(entry, env)
@@ -75,12 +75,16 @@ func (s Single) provider(entry map[string]any, env map[string]string) error {
 	switch {
 	case strings.HasPrefix(s.Model, "claude"):
 		entry["provider"] = "anthropic"
+	case strings.HasPrefix(s.Model, "gemini"):
+		entry["provider"] = "gemini"
+	case strings.HasPrefix(s.Model, "text-embedding-"):
+		entry["provider"] = "openai-embeddings"
 	case openai || !anthropic && s.KeyEnv != "":
 		entry["provider"] = "openai"
 	case anthropic:
 		entry["provider"] = "anthropic"
 	default:
-		return fmt.Errorf("--model %s needs a key: set OPENAI_API_KEY or ANTHROPIC_API_KEY, or name a server of your own with --base-url", s.Model)
+		return fmt.Errorf("--model %s needs a key: set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY, or name a server of your own with --base-url", s.Model)
 	}
 	if s.KeyEnv != "" {
 		entry["api_key_env"] = s.KeyEnv

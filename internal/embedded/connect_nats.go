@@ -26,6 +26,7 @@ type NATSOptions struct {
 	Password  jobs.Secret // replaces the one in URL
 	CredsFile string      // instead of a password
 	TLS       *tls.Config // nil: only if the server asks for it
+	Monitor   string      // HTTP monitoring address or several, for SyncNote; default none
 	Name      string      // what the server calls this connection; default "drover"
 
 	// More is handed to nats.Connect after ours: handlers for disconnects.

@@ -136,7 +136,7 @@ func TestRedisThatMayEvictIsRefused(t *testing.T) {
 
 // realRedis starts redis-server on a unix socket's worth of nothing: memory
 // only, on a port of its own.
-func realRedis(t *testing.T) (url string) {
+func realRedis(t *testing.T, more ...string) (url string) {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -148,7 +148,7 @@ func realRedis(t *testing.T) (url string) {
 	}
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	_ = l.Close()
-	cmd := exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir(), "--daemonize", "no")
+	cmd := exec.Command(path, append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir(), "--daemonize", "no"}, more...)...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

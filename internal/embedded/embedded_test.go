@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/drover-batch/drover/internal/embedded"
+	"github.com/drover-batch/drover/internal/redistest"
 )
 
 func TestMain(m *testing.M) {
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) {
 	}
 	ats.Register()
 	leaks := goleak.IgnoreCurrent()
-	code := m.Run()
+	code := redistest.Main(m)
 	if err := goleak.Find(leaks); err != nil && code == 0 {
 		println(err.Error())
 		code = 1

@@ -36,7 +36,7 @@ const user = "drover"
 // before it is acknowledged.
 type NATS struct {
 	server   *server.Server
-	lock     *lock
+	lock     *Lock
 	password string
 	close    func() error
 }
@@ -48,13 +48,16 @@ func StartNATS(cfg NATSConfig) (*NATS, error) {
 	if err != nil {
 		return nil, err
 	}
-	lock, err := lockFolder(cfg.Dir)
+	lock, err := LockFolder(cfg.Dir)
+	if errors.Is(err, ErrLocked) {
+		return nil, fmt.Errorf("%s is %w: wait for it, stop it, or choose another folder with --data", cfg.Dir, err)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("taking the data folder %s: %w", cfg.Dir, err)
 	}
 	s, err := runNATS(opts)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("starting the embedded NATS server in %s: %w", cfg.Dir, err), lock.release())
+		return nil, errors.Join(fmt.Errorf("starting the embedded NATS server in %s: %w", cfg.Dir, err), lock.Release())
 	}
 	n := &NATS{server: s, lock: lock, password: cfg.Password}
 	n.close = sync.OnceValue(n.shutdown)
@@ -156,7 +159,7 @@ func (n *NATS) Close() error { return n.close() }
 func (n *NATS) shutdown() error {
 	n.server.Shutdown()
 	n.server.WaitForShutdown()
-	return n.lock.release()
+	return n.lock.Release()
 }
 
 // complaints is a log that only remembers why the server could not start.

@@ -36,6 +36,7 @@ type Redis struct {
 
 	mu    sync.Mutex
 	now   time.Time // of a driven server
+	skew  time.Duration
 	swept time.Time // expiry has been applied up to here
 
 	stop chan struct{}
@@ -114,6 +115,7 @@ func (r *Redis) sweep() {
 func (r *Redis) SetTime(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	now = now.Add(r.skew)
 	if now.Equal(r.now) {
 		return
 	}
@@ -126,6 +128,14 @@ func (r *Redis) SetTime(now time.Time) {
 		r.server.FastForward(sweepEvery) // not d: a key may have been set a moment ago
 		r.swept = now
 	}
+}
+
+// Skew has the clock of a driven server run ahead of its clients' from now on,
+// or behind.
+func (r *Redis) Skew(ahead time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.skew = ahead
 }
 
 // Client opens a client with the options that ConnectRedis uses. The caller

@@ -1,9 +1,13 @@
 package ops
 
 import (
+	"strconv"
+	"strings"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/drover-batch/drover/budget"
 	"github.com/drover-batch/drover/jobs"
 )
 
@@ -18,6 +22,7 @@ type Metrics struct {
 	tokens   *prometheus.CounterVec
 	cost     *prometheus.CounterVec
 	deferred prometheus.Counter
+	alerts   *prometheus.CounterVec
 }
 
 // NewMetrics registers all metrics, each of which begins with drover_.
@@ -28,6 +33,7 @@ func NewMetrics() *Metrics {
 		attempts: counters("attempts_total", "Calls to models, by what became of them; kind is ok for an answer.", "model", "kind"),
 		tokens:   counters("tokens_total", "Tokens as the providers counted them.", "model", "direction"),
 		cost:     counters("cost_usd_total", "Money spent, by how certain it is.", "model", "billing"),
+		alerts:   counters("budget_alerts_total", "Shares of limits that were reached, each counted by one worker of the fleet; budget is batch for a batch's own.", "budget", "share"),
 		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "drover_call_seconds", Help: "How long calls took, whatever became of them.",
 			Buckets: []float64{.05, .1, .25, .5, 1, 2, 4, 8, 15, 30, 60, 120, 300},
@@ -36,7 +42,7 @@ func NewMetrics() *Metrics {
 			Name: "drover_deferred_total", Help: "Deliveries handed back because nobody could take them then.",
 		}),
 	}
-	m.registry.MustRegister(m.outcomes, m.attempts, m.tokens, m.cost, m.calls, m.deferred,
+	m.registry.MustRegister(m.outcomes, m.attempts, m.tokens, m.cost, m.calls, m.deferred, m.alerts,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -66,6 +72,16 @@ func (m *Metrics) Deferred(attempts []jobs.Attempt) {
 	for i := range attempts {
 		m.attempt(&attempts[i])
 	}
+}
+
+// Alert counts an alert of a soft limit. Batches come and go, so all of theirs
+// are one.
+func (m *Metrics) Alert(a budget.Alert) {
+	name, ok := strings.CutPrefix(a.Account, budget.Account(""))
+	if !ok {
+		name = "batch"
+	}
+	m.alerts.WithLabelValues(name, strconv.FormatFloat(a.Share, 'f', -1, 64)).Inc()
 }
 
 func (m *Metrics) attempt(a *jobs.Attempt) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/drover-batch/drover/budget"
 	"github.com/drover-batch/drover/internal/ops"
 	"github.com/drover-batch/drover/jobs"
 )
@@ -63,14 +64,19 @@ func TestMetricsCountAttemptsOfTheLastRunOnly(t *testing.T) {
 			{Run: 2, Model: "large", Billing: jobs.Billed, Cost: jobs.Dollar / 2, Took: time.Second, Usage: jobs.Usage{Input: 10, Output: 4}},
 		},
 	})
-	m.Deferred(nil)
+	m.Deferred([]jobs.Attempt{{Run: 1, Model: "slow", Kind: jobs.Timeout, Billing: jobs.Presumed, Cost: jobs.Dollar / 4}})
+	m.Alert(budget.Alert{Account: "budget:acme/day", Share: 0.8})
+	m.Alert(budget.Alert{Account: "batch:canary", Share: 0.5})
 	s := listen(t, m, func(context.Context) error { return nil })
 	_, body := get(t, s, "/metrics")
 	for _, want := range []string{
 		`drover_outcomes_total{degraded="partial",status="answered"} 1`,
 		`drover_attempts_total{kind="ok",model="large"} 1`,
 		`drover_cost_usd_total{billing="billed",model="large"} 0.5`,
+		`drover_cost_usd_total{billing="ambiguous",model="slow"} 0.25`,
 		`drover_tokens_total{direction="input",model="large"} 10`,
+		`drover_budget_alerts_total{budget="acme/day",share="0.8"} 1`,
+		`drover_budget_alerts_total{budget="batch",share="0.5"} 1`,
 		"drover_running 3", "drover_deferred_total 1",
 	} {
 		if !strings.Contains(body, want) {

@@ -13,6 +13,7 @@ import (
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/queue"
 	"github.com/drover-batch/drover/resilience"
+	"github.com/drover-batch/drover/tools"
 
 	"errors"
 )
@@ -20,6 +21,10 @@ import (
 // unknownChain is how long a batch rests whose chain this worker does not
 // have: another worker may, or this one after a restart.
 const unknownChain = 10 * time.Second
+
+// unreadable is how long a job waits of which nobody can tell how far it had
+// come: to begin anew might be to pay again.
+const unreadable = 5 * time.Second
 
 // handle makes a decision of a delivery: it renders the prompt and runs the
 // batch's chain.
@@ -31,36 +36,79 @@ func (w *Worker) handle(ctx context.Context, d jobs.Delivery) jobs.Decision {
 			Msgf("the batch wants the chain %q; this worker has %s", batch.Chain, strings.Join(slices.Sorted(maps.Keys(w.chains)), ", "))
 		return jobs.Decision{Wait: unknownChain, Rest: true}
 	}
-	request, err := w.prompts.render(batch, &job.Document)
+	kit, missing := w.kit(ctx, batch, &job.Document)
+	if missing != nil {
+		return *missing
+	}
+	request, err := w.prompts.render(batch, &job.Document, kit)
 	if err != nil {
 		return jobs.Decision{Outcome: unaskable(job, batch, err)}
 	}
-	task := resilience.Task{Job: job, Batch: batch, Request: request}
+	calls, lost, done := w.beyond(ctx)
+	defer done()
+	task := resilience.Task{Job: job, Batch: batch, Request: request, Expires: d.Expires, Lost: lost, Settled: settled(d), Keep: d.Checkpoint}
+	task.Outlook = func() jobs.Outlook { return w.source.Outlook(batch.ID) }
+	if err := w.demand(&task); err != nil {
+		w.parts.Log.Error().Err(err).Str("batch", batch.ID).Msg("this worker cannot check the batch's answers")
+		return jobs.Decision{Wait: unknownChain, Rest: true}
+	}
 	if !d.Fresh() {
-		task.Settled = d.Settled
+		if task.Resumed, err = d.Resume(ctx); err != nil {
+			w.parts.Log.Warn().Err(err).Str("batch", batch.ID).Msg("looking for how far a job had come")
+			return jobs.Decision{Wait: unreadable}
+		}
 		if task.Tried, err = d.Tried(ctx); err != nil {
 			w.parts.Log.Warn().Err(err).Str("batch", batch.ID).Msg("looking for earlier tries")
 		}
 	}
-	decision := chain.Run(ctx, task)
+	var decision jobs.Decision
+	if kit != nil { // tools have effects, and their document is not in the request
+		equip(&task, kit)
+	} else {
+		same, found := w.once(ctx, d, request)
+		if found != nil {
+			return *found
+		}
+		defer func() {
+			w.remember(ctx, batch, request, decision.Outcome)
+			same.settle(ctx, batch, decision.Outcome)
+		}()
+	}
+	decision = chain.Run(calls, task)
 	if o := decision.Outcome; o != nil {
 		o.Worker = w.parts.ID
-		w.remember(ctx, batch, request, o)
 	}
 	return decision
+}
+
+// settled looks for an outcome unless there certainly is none.
+func settled(d jobs.Delivery) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) {
+		if d.Fresh() {
+			return false, nil
+		}
+		return d.Settled(ctx)
+	}
 }
 
 // remember makes an answer findable for batches that accept earlier ones. It
 // is done before the outcome is stored, as a reference to it: a reference to
 // nothing is never found, and a lost one costs nothing but itself.
 func (w *Worker) remember(ctx context.Context, b *jobs.Batch, r *jobs.Request, o *jobs.Outcome) {
-	if !b.Degrade.Cached || o.Status != jobs.Answered || o.Degraded == jobs.Cached || o.Degraded == jobs.Unavailable {
+	if !b.Degrade.Cached || !servesOthers(b, o) {
 		return
 	}
-	key := resilience.RequestKey(b.Tenant, b.Chain, r)
+	key := resilience.CacheKey(b, r)
 	if err := w.parts.Queue.Remember(ctx, key, o); err != nil {
 		w.parts.Log.Warn().Err(err).Str("batch", b.ID).Msg("an answer will not be found again")
 	}
+}
+
+// servesOthers reports whether an outcome, nil for none, has an answer that may
+// be given to others: a model's own, and one that passed the batch's checks.
+func servesOthers(b *jobs.Batch, o *jobs.Outcome) bool {
+	return o != nil && o.Status == jobs.Answered && o.Degraded != jobs.Cached && o.Degraded != jobs.Unavailable &&
+		(!b.Answer.Any() || o.Checked != "")
 }
 
 // recall is the cache that the chains ask.
@@ -83,37 +131,49 @@ func unaskable(j *jobs.Job, b *jobs.Batch, err error) *jobs.Outcome {
 	return o
 }
 
-// prompts keeps the parsed prompts of the batches being worked on.
-type prompts struct {
-	mu     sync.Mutex
-	parsed map[string]*documents.Prompt
+// perBatch keeps what is made of the batches being worked on.
+type perBatch[T any] struct {
+	mu   sync.Mutex
+	made map[string]T
 }
 
-// kept bounds how many parsed prompts are kept; a batch too many is parsed
-// again.
+// kept bounds for how many batches it is kept; one too many is made again.
 const kept = 512
 
-func (p *prompts) render(b *jobs.Batch, d *jobs.Document) (*jobs.Request, error) {
-	prompt, err := p.of(b)
+func (p *perBatch[T]) of(b *jobs.Batch, produce func() (T, error)) (T, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if made, ok := p.made[b.ID]; ok {
+		return made, nil
+	}
+	made, err := produce()
+	if err != nil {
+		return made, err
+	}
+	if p.made == nil || len(p.made) >= kept {
+		p.made = make(map[string]T)
+	}
+	p.made[b.ID] = made
+	return made, nil
+}
+
+// prompts keeps the parsed prompts.
+type prompts struct{ perBatch[*documents.Prompt] }
+
+func (p *prompts) render(b *jobs.Batch, d *jobs.Document, kit *tools.Kit) (*jobs.Request, error) {
+	prompt, err := p.of(b, func() (*documents.Prompt, error) { return documents.ParsePrompt(b.Prompt, b.System) })
 	if err != nil {
 		return nil, fmt.Errorf("reading the batch's prompt: %w", err)
 	}
-	return prompt.Render(d)
-}
-
-func (p *prompts) of(b *jobs.Batch) (*documents.Prompt, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if prompt, ok := p.parsed[b.ID]; ok {
-		return prompt, nil
+	if kit == nil {
+		return prompt.Render(d)
 	}
-	prompt, err := documents.ParsePrompt(b.Prompt, b.System)
-	if err != nil {
-		return nil, err
+	if kit.ReadsDocument() {
+		prompt = prompt.WithoutText()
 	}
-	if p.parsed == nil || len(p.parsed) >= kept {
-		p.parsed = make(map[string]*documents.Prompt)
+	request, err := prompt.Render(d)
+	if err == nil {
+		request.Tools = kit.Tools()
 	}
-	p.parsed[b.ID] = prompt
-	return prompt, nil
+	return request, err
 }

@@ -16,27 +16,29 @@ func (w *Worker) models() error {
 	if client == nil {
 		client = &http.Client{Transport: llm.Transport(c.Worker.Slots)}
 	}
-	links := make(map[string]resilience.Link, len(c.Models))
+	w.links = make(map[string]resilience.Link, len(c.Models))
 	for name, m := range c.Models {
 		asker, err := llm.New(m, client)
 		if err != nil {
 			return fmt.Errorf("preparing the models: %w", err)
 		}
-		links[name] = resilience.Link{Model: &m, Asker: asker}
+		w.links[name] = resilience.Link{Model: &m, Asker: asker}
 	}
-	retry := resilience.Retry{Tries: c.Retry.Tries, Most: c.Retry.Most, Base: c.Retry.Base, Max: c.Retry.Max, Budget: new(resilience.RetryBudget)}
+	retry := resilience.Retry{Tries: c.Retry.Tries, Most: c.Retry.Most, Base: c.Retry.Base, Max: c.Retry.Max, Ambiguous: c.Retry.Ambiguous, Budget: new(resilience.RetryBudget)}
 	w.chains = make(map[string]*resilience.Chain, len(c.Chains))
-	for name, steps := range c.Chains {
+	detours := new(resilience.Detours)
+	for name, from := range c.Chains {
 		chain := &resilience.Chain{
-			Name: name, Gate: w.admission(), Retry: retry, Patience: c.Retry.Patience,
-			Guardrails: resilience.Guardrails(c.Guardrails),
+			Name: name, Gate: w.admitting(), Retry: retry, Patience: c.Retry.Patience,
+			WhenLimited: from.WhenLimited, Detours: detours,
+			Guardrails: c.Rails(name),
 			Worker:     w.parts.ID, Cache: w.recall, Stopping: w.stopping,
-			Budgeted:  w.Ledger.Applies,
-			WhenSpent: w.Ledger.WhenSpent,
-			OnError:   func(err error) { w.parts.Log.Warn().Err(err).Str("chain", name).Msg("around a call") },
+			Budgeted: w.Ledger.Applies,
+			Freed:    w.parts.Queue.Freed,
+			OnError:  func(err error) { w.parts.Log.Warn().Err(err).Str("chain", name).Msg("around a call") },
 		}
-		for _, step := range steps {
-			chain.Links = append(chain.Links, links[step])
+		for _, step := range from.Models {
+			chain.Links = append(chain.Links, w.links[step])
 		}
 		w.chains[name] = chain
 	}

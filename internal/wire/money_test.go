@@ -138,9 +138,48 @@ func TestNoBudgetIsOverdrawnByAFlushAfterAKill(t *testing.T) {
 		time.Sleep(6 * time.Second)
 		w.kill("a")
 		w.kill("b")
-		time.Sleep(50 * time.Second) // their calls have lapsed, and are presumed paid
+		w.flushRedis() // which alone knew what their calls may cost
+		w.untilOver("contracts")
+		if sum := w.spent("contracts"); sum.Presumed == 0 || sum.Spent > limit {
+			t.Errorf("%s of %s were spent, %s of it presumed of those who died", sum.Spent, limit, sum.Presumed)
+		}
+	})
+}
+
+func TestAnswerThatDiedWithItsWorkerIsOnRecordAfterAFlush(t *testing.T) {
+	inWorld(t, four, func(w *world) {
+		w.submit(jobs.Batch{ID: "contracts"}, short(100)...)
+		w.start("a", "b")
+		time.Sleep(8*time.Second + 3*time.Millisecond) // many answers have come, and their outcomes are on their way
+		w.kill("a")
 		w.flushRedis()
 		w.untilOver("contracts")
+		w.answered("contracts")
+	})
+}
+
+func TestCallsNobodyKnowsOfAreFoundOnTheRecord(t *testing.T) {
+	inWorld(t, four, func(w *world) {
+		w.submit(jobs.Batch{ID: "contracts"}, short(100)...)
+		w.start("a")
+		time.Sleep(6 * time.Second)
+		w.kill("a")
+		w.flushRedis()
+		w.start("b") // the sums are rebuilt, and the dead worker's calls held
+		time.Sleep(time.Second)
+		w.flushRedis()
+		w.untilOver("contracts")
+		time.Sleep(10 * time.Minute)
+		if left, err := w.client.Queue.InFlight(w.ctx); err != nil || len(left) > 0 {
+			t.Errorf("the record still has %d calls: %v", len(left), err)
+		}
+		presumed := 0
+		for _, attempts := range w.wastes("contracts", true) {
+			presumed += len(attempts)
+		}
+		if presumed != 8 {
+			t.Errorf("%d calls are presumed paid, 8 were in flight", presumed)
+		}
 	})
 }
 

@@ -74,7 +74,7 @@ func TestRetryAfterPausesEveryReplicaAndUsesUpNoTry(t *testing.T) {
 		provider: simulator.Config{Latency: 100 * time.Millisecond, Limits: map[string]simulator.Limit{"small": {RequestsPerMinute: 6, Burst: 10 * time.Second}}},
 		tune: func(c *config.Config) {
 			c.Retry.Tries = 1
-			c.Chains["default"] = []string{"small"}
+			c.Chains["default"] = chain("small")
 		},
 	}, func(w *world) {
 		w.submit(jobs.Batch{ID: "contracts"}, short(20)...)

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -32,12 +31,11 @@ type Servers struct {
 	// Embedded is set if they run in this process and end with it.
 	Embedded bool
 
-	// Journal is where a worker of this process writes down the calls in
-	// flight: set where Redis' memory dies with the process.
-	Journal string
+	Ledger *budget.Ledger // with the configured budgets, to look and to set limits
 
-	ledger *budget.Ledger
-	close  []func() error
+	keys    lua.Keyspace
+	examine []func(context.Context) string
+	close   []func() error
 }
 
 // Close ends the connections, and the servers if they are this process's.
@@ -55,7 +53,8 @@ func (s *Servers) onClose(f func() error) { s.close = append(s.close, f) }
 // the configuration. If listen is set they are open to other processes of
 // this machine, who find them through the folder.
 func Embed(ctx context.Context, c *config.Config, listen bool) (_ *Servers, err error) {
-	s := &Servers{Embedded: true, Journal: filepath.Join(c.Worker.Data, "calls.journal")}
+	s := &Servers{Embedded: true}
+	c.Worker.Allowance = 0 // this process's Redis is never away
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -122,10 +121,24 @@ func Connect(ctx context.Context, c *config.Config, create bool) (_ *Servers, er
 	}
 	s.note(note)
 	s.onClose(s.Redis.Close)
+	if ours := c.NATS.URL == "" && natsOptions.URL != ""; !ours { // a worker --embedded syncs every write
+		s.examine = append(s.examine, func(ctx context.Context) string { return embedded.SyncNote(ctx, natsOptions) })
+	}
+	if ours := c.Redis.URL == "" && redisOptions.URL != ""; !ours {
+		s.examine = append(s.examine, func(ctx context.Context) string { return embedded.PersistenceNote(ctx, s.Redis) })
+	}
 	if err = s.open(ctx, c, create); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// Examine adds to the notes what a power cut would take from servers that are
+// not Drover's own. It blocks for a few seconds at the most.
+func (s *Servers) Examine(ctx context.Context) {
+	for _, look := range s.examine {
+		s.note(look(ctx))
+	}
 }
 
 // Outside reports whether there are servers to connect to: the configuration
@@ -139,11 +152,15 @@ func Outside(ctx context.Context, c *config.Config) (bool, error) {
 }
 
 func options(ctx context.Context, c *config.Config) (n embedded.NATSOptions, r embedded.RedisOptions, err error) {
-	n = embedded.NATSOptions{URL: c.NATS.URL, User: c.NATS.User, CredsFile: c.NATS.CredsFile}
-	r = embedded.RedisOptions{URL: c.Redis.URL, Cluster: c.Redis.Cluster, User: c.Redis.User}
-	var errs [5]error
+	n = embedded.NATSOptions{URL: c.NATS.URL, User: c.NATS.User, CredsFile: c.NATS.CredsFile, Monitor: c.NATS.Monitor}
+	r = embedded.RedisOptions{
+		URL: c.Redis.URL, Cluster: c.Redis.Cluster, User: c.Redis.User,
+		Sentinel: c.Redis.Sentinel, SentinelUser: c.Redis.SentinelUser,
+	}
+	var errs [6]error
 	n.Password, errs[0] = c.NATSPassword()
 	r.Password, errs[1] = c.RedisPassword()
+	r.SentinelPassword, errs[5] = c.SentinelPassword()
 	n.TLS, errs[2] = c.NATS.TLS.Load()
 	r.TLS, errs[3] = c.Redis.TLS.Load()
 	if c.NATS.URL == "" || c.Redis.URL == "" {
@@ -181,19 +198,23 @@ func (s *Servers) open(ctx context.Context, c *config.Config, create bool) (err 
 	if s.Queue, err = queue.Open(ctx, s.NATS, cfg); err != nil {
 		return err
 	}
-	s.ledger, err = budget.New(budget.Config{Keys: lua.Keyspace(c.Redis.Prefix)})
-	return err
+	s.keys = lua.Keyspace(c.Redis.Prefix)
+	if s.Ledger, err = budget.New(budget.Config{Keys: s.keys, Budgets: budgets(c)}); err != nil {
+		return fmt.Errorf("reading the budgets: %w", err)
+	}
+	return nil
 }
 
 // Spent is what a batch has cost so far: the sum that the workers share or,
-// where none of them has put it there, the book's.
-func (s *Servers) Spent(ctx context.Context, batch string) (jobs.USD, error) {
-	sums, err := s.ledger.Sums(ctx, s.Redis, budget.BatchAccount(batch))
+// where none of them has put it there, the book's. The ambiguous part of it
+// nobody has confirmed: calls that broke off, or died with their worker.
+func (s *Servers) Spent(ctx context.Context, batch string) (spent, ambiguous jobs.USD, err error) {
+	sums, err := s.Ledger.Sums(ctx, s.Redis, budget.BatchAccount(batch))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if len(sums) > 0 {
-		return sums[0].Spent, nil
+		return sums[0].Spent, sums[0].Presumed + sums[0].Ambiguous, nil
 	}
 	return s.Queue.Spent(ctx, batch)
 }

@@ -173,7 +173,7 @@ func TestUnknownChainRestsAndSaysSo(t *testing.T) {
 			t.Error("the log does not say which chain is missing")
 		}
 		w.stop("a")
-		w.config.Chains["frontier"] = []string{"large"}
+		w.config.Chains["frontier"] = chain("large")
 		w.start("b")
 		w.untilOver("strange")
 		w.answered("strange")

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/drover-batch/drover/answers"
 	"github.com/drover-batch/drover/budget"
 	"github.com/drover-batch/drover/internal/config"
 	"github.com/drover-batch/drover/internal/lua"
@@ -18,6 +19,7 @@ import (
 	"github.com/drover-batch/drover/pool"
 	"github.com/drover-batch/drover/queue"
 	"github.com/drover-batch/drover/resilience"
+	"github.com/drover-batch/drover/tools"
 )
 
 // Parts is what a worker is made of.
@@ -32,15 +34,21 @@ type Parts struct {
 	// Client calls the models; nil makes one with a connection per slot.
 	Client *http.Client
 
-	// Journal is a file that knows which calls are in flight, whatever is
-	// killed. It is needed where Redis' memory dies with this process; empty
-	// keeps none.
-	Journal string
+	// Spool is a folder, shared by processes, where answers wait on disk while
+	// NATS is away, up to Config.Worker.Spool; empty keeps none there.
+	Spool string
 
 	// OnOutcome is told of every outcome this worker stored, OnWaste of
 	// attempts that led to none; both may be nil.
 	OnOutcome func(*jobs.Outcome)
 	OnWaste   func([]jobs.Attempt)
+
+	// OnAlert is told of every alert of a soft limit that this worker hands on;
+	// may be nil.
+	OnAlert func(budget.Alert)
+
+	// DialTools connects to tool servers; default tools.Connect.
+	DialTools func(ctx context.Context, name string, s tools.Server, note func(string)) (tools.Session, error)
 
 	Log zerolog.Logger
 }
@@ -52,25 +60,46 @@ type Worker struct {
 	Limiter *resilience.Limiter
 	Ledger  *budget.Ledger
 
-	parts   Parts
-	gate    *resilience.Gate
-	source  *queue.Source
-	journal *journal // nil if there is none
-	chains  map[string]*resilience.Chain
-	prompts prompts
+	parts     Parts
+	gate      *resilience.Gate
+	source    *queue.Source
+	log       *queue.CallLog
+	spool     *spool                // nil if there is none
+	allowance *resilience.Allowance // nil if there is none
+	chains    map[string]*resilience.Chain
+	box       *tools.Box
+	links     map[string]resilience.Link // by model
+	prompts   prompts
+	standards perBatch[*answers.Standard]
 
+	calls    context.Context // ends when those on their way are cut short
 	stopping chan struct{}
 	stop     sync.Once
+	swept    time.Time // when sweep last looked
+	deaf     time.Time // when the shared state could last not be asked
+
+	shortages *queue.Shortages
+	webhook   *webhook // nil if there is none
 }
 
 // New puts a worker together. It reads the book if the shared state has lost
 // its sums, which takes a while when there is much in it.
-func New(ctx context.Context, p Parts) (*Worker, error) {
-	w := &Worker{parts: p, stopping: make(chan struct{})}
+func New(ctx context.Context, p Parts) (_ *Worker, err error) {
+	w := &Worker{parts: p, stopping: make(chan struct{}), shortages: p.Queue.Shortages()}
+	w.Pool = &pool.Pool{OnOutcome: p.OnOutcome, Log: p.Log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.spool.close())
+		}
+	}()
 	if err := w.guards(); err != nil {
 		return nil, err
 	}
-	if err := w.recover(ctx); err != nil {
+	if w.log, err = p.Queue.CallLog(ctx, p.ID, func(calls []string) { w.gate.Booked(calls...) }); err != nil {
+		return nil, err
+	}
+	w.allow()
+	if err := w.openSpool(ctx); err != nil {
 		return nil, err
 	}
 	if err := w.open(ctx); err != nil {
@@ -79,19 +108,38 @@ func New(ctx context.Context, p Parts) (*Worker, error) {
 	if err := w.models(); err != nil {
 		return nil, err
 	}
-	var err error
+	if w.box, err = toolbox(p); err != nil {
+		return nil, err
+	}
+	if w.webhook, err = newWebhook(p.Config); err != nil {
+		return nil, err
+	}
 	if w.source, err = p.Queue.Source(p.ID); err != nil {
 		return nil, err
 	}
-	w.Pool = &pool.Pool{
-		Source: &source{w.source, w.gate, w.journal, p.OnWaste},
-		Handle: w.handle,
-		Pause:  p.Queue.PauseLent,
-		Slots:  p.Config.Worker.Slots, Grace: max(1, p.Config.Worker.Grace), // a pool takes 0 for its default
-		OnOutcome: p.OnOutcome,
-		Log:       p.Log,
+	if w.spool != nil {
+		w.source.SpoolTo(w.spool.Spool)
 	}
+	lending := &source{w.source, w.gate, w.log, p.OnWaste}
+	w.Pool.Source, w.Pool.Newcomers = lending, lending.newcomers
+	w.Pool.Handle, w.Pool.Pause = w.handle, p.Queue.PauseLent
+	w.Pool.Slots, w.Pool.Grace = p.Config.Worker.Slots, max(1, p.Config.Worker.Grace) // a pool takes 0 for its default
+	w.Pool.Longest = longest(p.Config)
 	return w, nil
+}
+
+// longest is how long a job may be handled: twice what its chain takes if every
+// call of it times out, and an hour at the least.
+func longest(c *config.Config) time.Duration {
+	most := time.Hour
+	for name, chain := range c.Chains {
+		took := c.Rails(name).Duration
+		for _, name := range chain.Models {
+			took += time.Duration(c.Retry.Tries)*(c.Models[name].Timeout+c.Retry.Max) + c.Retry.Patience
+		}
+		most = max(most, 2*took)
+	}
+	return most
 }
 
 // guards makes the gate and what it asks.
@@ -99,7 +147,7 @@ func (w *Worker) guards() error {
 	c := w.parts.Config
 	keys := lua.Keyspace(c.Redis.Prefix)
 	var err error
-	if w.Ledger, err = budget.New(budget.Config{Keys: keys, Budgets: budgets(c), Grace: w.grace()}); err != nil {
+	if w.Ledger, err = budget.New(budget.Config{Keys: keys, Budgets: budgets(c), Lease: c.Worker.Lease}); err != nil {
 		return fmt.Errorf("reading the budgets: %w", err)
 	}
 	w.Breaker = resilience.NewBreaker(resilience.BreakerConfig{
@@ -113,40 +161,25 @@ func (w *Worker) guards() error {
 		Guards: []resilience.Guard{w.Breaker, w.Ledger, w.Limiter},
 		Lease:  c.Worker.Lease,
 		Rebuild: func(ctx context.Context) error {
-			return w.Ledger.Rebuild(ctx, w.parts.Redis, w.gate.Script(), w.parts.Queue.Book(ctx))
+			return w.rebuild(ctx)
 		},
 		OnError: func(err error) { w.parts.Log.Warn().Err(err).Msg("the gate") },
 	})
 	return nil
 }
 
-// grace is how long nobody new is let in after the sums were rebuilt: long
-// enough for every replica's next heartbeat to find that its calls in flight
-// have to be told again. Where Redis dies with this process, so do its calls.
-func (w *Worker) grace() time.Duration {
-	if w.parts.Journal != "" {
-		return 0
-	}
-	return w.parts.Config.Worker.Lease / 2
-}
-
-// open rebuilds the sums if they are missing while nothing is lent to anybody,
-// as at the very first start: no call is in flight then that would have to be
-// heard of first. Otherwise the gate sees to it when the first call comes.
+// open rebuilds the sums if they are missing, as at the very first start.
 func (w *Worker) open(ctx context.Context) error {
 	epoch, err := w.gate.Script().Epoch(ctx, w.parts.Redis)
 	if err != nil || epoch != "" {
 		return err
 	}
-	lent, err := w.parts.Queue.Lent(ctx)
-	if err != nil || lent > 0 {
-		return err
-	}
-	ledger, err := budget.New(budget.Config{Keys: w.gate.Script().Keys(), Budgets: budgets(w.parts.Config)})
-	if err != nil {
-		return err
-	}
-	return ledger.Rebuild(ctx, w.parts.Redis, w.gate.Script(), w.parts.Queue.Book(ctx))
+	return w.rebuild(ctx)
+}
+
+func (w *Worker) rebuild(ctx context.Context) error {
+	q := w.parts.Queue
+	return w.Ledger.Rebuild(ctx, w.parts.Redis, w.gate.Script(), budget.Records{InFlight: q.InFlight, Book: q.Book(ctx), Limits: q.Limits})
 }
 
 // Run works until taking ends, then stops as pool.Run does. Whatever it
@@ -156,59 +189,38 @@ func (w *Worker) Run(taking, working context.Context) error {
 	beating, stop := context.WithCancel(context.WithoutCancel(working))
 	background.Go(func() { w.gate.Run(beating) })
 	background.Go(func() { w.tend(beating) })
-	release := context.AfterFunc(taking, func() { w.stop.Do(func() { close(w.stopping) }) })
+	background.Go(func() { w.herald(beating) })
+	background.Go(func() { w.parts.Queue.KeepRoom(beating, w.crowded) })
+	background.Go(func() { w.spool.run(beating) })
+	calls, cut := context.WithCancelCause(working)
+	w.calls = calls
+	release := context.AfterFunc(taking, func() {
+		w.stop.Do(func() { close(w.stopping) })
+		grace := time.AfterFunc(w.Pool.Grace, func() { cut(pool.ErrStopping) })
+		context.AfterFunc(calls, func() { grace.Stop() })
+	})
 
+	allowed := w.allowing(working)
 	w.Pool.Run(taking, working)
+	allowed()
+	w.box.Close()
 
 	release()
+	cut(nil)
 	stop()
 	background.Wait()
-	return errors.Join(w.source.Close(), w.journal.close())
+	w.farewell()
+	w.log.Close(context.WithoutCancel(working))
+	return errors.Join(w.source.Close(), w.spool.close())
 }
 
-// tend does every few seconds what some replica has to do for the fleet.
-func (w *Worker) tend(ctx context.Context) {
-	ticker := time.NewTicker(5 * time.Second)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		if err := errors.Join(w.alert(ctx), w.bookLapsed(ctx)); err != nil && ctx.Err() == nil {
-			w.parts.Log.Debug().Err(err).Msg("looking after budgets")
-		}
+// crowded says once that nothing can be stored, and once that it can again.
+func (w *Worker) crowded(why error) {
+	if why == nil {
+		w.parts.Log.Info().Msg("NATS has room again: going on")
+		return
 	}
-}
-
-// alert hands the alerts of soft limits to the log.
-func (w *Worker) alert(ctx context.Context) error {
-	return w.Ledger.Alerts(ctx, w.parts.Redis, func(a budget.Alert) error {
-		w.parts.Log.Warn().Str("account", a.Account).Stringer("limit", a.Limit).Stringer("spent", a.Spent).
-			Float64("share", a.Share).Msg(a.String())
-		return nil
-	})
-}
-
-// bookLapsed puts into the book what died with its worker: Redis may be lost,
-// and the money was spent all the same.
-func (w *Worker) bookLapsed(ctx context.Context) error {
-	lapsed, err := w.Ledger.Lapsed(ctx, w.parts.Redis)
-	if err != nil {
-		return err
-	}
-	for _, s := range lapsed {
-		if s.Cost > 0 {
-			if err := w.parts.Queue.Presume(ctx, s, died); err != nil {
-				return err
-			}
-		}
-		if err := w.Ledger.Booked(ctx, w.parts.Redis, s.Call); err != nil {
-			return err
-		}
-	}
-	return nil
+	w.parts.Log.Error().Err(why).Msg("no jobs are taken and no calls are made until there is room; answers that are there wait to be stored")
 }
 
 func budgets(c *config.Config) []budget.Budget {
@@ -217,7 +229,7 @@ func budgets(c *config.Config) []budget.Budget {
 		list[i] = budget.Budget{
 			Name: b.Name, Tenant: b.Tenant, Model: b.Model,
 			Window: budget.Window(b.Window), Location: b.Zone.Location(),
-			Limit: b.Limit, AlertAt: b.AlertAt, WhenSpent: b.WhenSpent,
+			Limit: b.Limit, AlertAt: b.AlertAt, CheaperAt: b.CheaperAt, WhenSpent: b.WhenSpent,
 		}
 	}
 	return list

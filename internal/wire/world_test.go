@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,14 +16,17 @@ import (
 	"github.com/nats-io/nats-server/v2/server/ats"
 
 	"github.com/drover-batch/drover/internal/apart"
+	"github.com/drover-batch/drover/internal/audit"
 	"github.com/drover-batch/drover/internal/config"
 	"github.com/drover-batch/drover/internal/embedded"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/llm/simulator"
+	"github.com/drover-batch/drover/tools"
 )
 
 func TestMain(m *testing.M) {
-	ats.Register() // its ticker must not start inside a bubble
+	ats.Register()          // its ticker must not start inside a bubble
+	debug.SetGCPercent(400) // a world is small and soon over
 	os.Exit(m.Run())
 }
 
@@ -41,7 +46,13 @@ worker: {slots: 8}
 type scene struct {
 	provider   simulator.Config
 	tune       func(*config.Config) // what differs from the usual configuration; may be nil
+	store      int64                // bytes the broker may have on disk; 0 for plenty
 	reconnects bool                 // connections to the broker are lost and made again
+	changes    []changing           // between the processes and the rest of the world
+	latency    time.Duration        // of a message to the broker or from it
+	together   bool                 // all workers share a data folder
+	alike      bool                 // documents are the same: the checker cannot tell whose a call is
+	dialTools  func(context.Context, string, tools.Server, func(string)) (tools.Session, error)
 }
 
 // second is a provider that takes a second for each answer.
@@ -49,7 +60,7 @@ var second = scene{provider: simulator.Config{Latency: time.Second}}
 
 // world is a whole fleet in a bubble of fake time: a JetStream server, a
 // Redis, a provider that keeps a ledger, enqueuers and workers. What happens
-// in it is checked from outside when the test is over, see checker.
+// in it is checked from outside when the test is over, see check.
 type world struct {
 	testing.TB
 	ctx      context.Context
@@ -57,13 +68,23 @@ type world struct {
 	broker   *broker
 	redis    *embedded.Redis
 	provider *provider
-	client   *Servers // of whoever submits and asks
+	client   *Servers      // of whoever submits and asks
+	latency  time.Duration // of a message between a process and the broker
 
 	mu       sync.Mutex
 	workers  map[string]*member
 	everyone []*member           // the dead and the stopped included
 	accepted map[string][]string // custom ids by batch
+	raising  map[string]bool     // who is being started
 	away     bool                // Redis is
+	since    time.Time           // when it last went
+	done     []audit.Fault       // what was done to it, but for kills and outages of the broker
+	changes  []change
+	mistaken atomic.Int64 // how often a wrong protocol was
+
+	mishaps  simulator.Odds // what goes wrong all the time
+	together bool           // all workers share a data folder
+	dial     func(context.Context, string, tools.Server, func(string)) (tools.Session, error)
 
 	log journalled
 }
@@ -72,7 +93,7 @@ type world struct {
 func inWorld(t *testing.T, s scene, f func(w *world)) {
 	t.Helper()
 	if s.reconnects {
-		apart.Test(t, func(t *testing.T) { s.play(t, f) }, fmt.Sprint("-seeds=", *seeds))
+		apart.Test(t, func(t *testing.T) { s.play(t, f) })
 		return
 	}
 	s.play(t, f)
@@ -80,21 +101,44 @@ func inWorld(t *testing.T, s scene, f func(w *world)) {
 
 func (s scene) play(t *testing.T, f func(w *world)) {
 	t.Helper()
+	s.stage(t, func(w *world) { s.live(w, f) })
+}
+
+// stage makes a bubble with a world in it that has not begun.
+func (s scene) stage(t *testing.T, f func(w *world)) {
+	t.Helper()
 	t.Parallel()
-	dir := t.TempDir()
+	dir := scratch(t)
 	redis, err := embedded.StartRedis(embedded.RedisConfig{Driven: true}) // outside: it has a socket
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(redis.Close)
 	c := configure(t, dir, s)
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, dir, redis, c)
-		defer w.close()
-		w.begin(s)
-		f(w)
+	synctest.Test(t, func(t *testing.T) { f(newWorld(t, dir, redis, c)) })
+}
+
+// live is a world from its beginning to its end.
+func (s scene) live(w *world, f func(w *world)) {
+	defer w.close()
+	for _, c := range s.changes {
+		w.changes = append(w.changes, c(w))
+	}
+	w.begin(s)
+	f(w)
+	if !s.alike {
 		w.check()
-	})
+	}
+}
+
+// scratch is a folder in memory, where the system has such.
+func scratch(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "drover")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 func configure(t *testing.T, dir string, s scene) *config.Config {
@@ -112,19 +156,27 @@ func configure(t *testing.T, dir string, s scene) *config.Config {
 	return c
 }
 
+// chain is one of these models, in order.
+func chain(models ...string) config.Chain { return config.Chain{Models: models} }
+
 func newWorld(t *testing.T, dir string, redis *embedded.Redis, c *config.Config) *world {
 	return &world{
 		TB: t, ctx: t.Context(), config: c, redis: redis,
 		broker:   &broker{TB: t, dir: dir},
 		workers:  map[string]*member{},
+		raising:  map[string]bool{},
 		accepted: map[string][]string{},
 	}
 }
 
 func (w *world) begin(s scene) {
+	w.latency, w.together, w.dial = s.latency, s.together, s.dialTools
 	w.provider = newProvider(w, s.provider)
+	w.broker.store = s.store
 	w.broker.start()
-	w.client = w.connect("client", true).servers
+	client, err := w.connect("client", true)
+	w.must(err)
+	w.client = client.servers
 }
 
 // close ends everything, however the test went.
@@ -318,15 +370,6 @@ func (j *journalled) says(words string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return strings.Contains(strings.Join(j.lines, ""), words)
-}
-
-// Write implements io.Writer for the log of a process; one that was killed
-// writes nothing any more.
-func (l *link) Write(p []byte) (int, error) {
-	if l.isCut() {
-		return len(p), nil
-	}
-	return l.w.log.Write(p)
 }
 
 // submitFields enqueues n rows whose requests do not tell which batch they are

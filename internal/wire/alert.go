@@ -1,0 +1,70 @@
+package wire
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/drover-batch/drover/budget"
+	"github.com/drover-batch/drover/jobs"
+)
+
+// Alerted is what an event on NATS and a webhook say of an alert.
+type Alerted struct {
+	Type    string    `json:"type"`    // budget_alert
+	Account string    `json:"account"` // budget:acme/day, batch:contracts-1a2b3c4d5e
+	Title   string    `json:"title"`   // acme/day on 2025-11-23
+	Share   float64   `json:"share"`   // that was reached
+	Limit   float64   `json:"limit_usd"`
+	Spent   float64   `json:"spent_usd"`
+	At      time.Time `json:"at"`
+	Text    string    `json:"text"` // all of it in a sentence
+}
+
+// herald hands on the alerts of soft limits, apart from everything else: a
+// webhook may take its time.
+func (w *Worker) herald(ctx context.Context) {
+	ticker := time.NewTicker(5 * time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		err := w.Ledger.Alerts(ctx, w.parts.Redis, func(a budget.Alert) error {
+			w.announce(ctx, a)
+			return nil
+		})
+		if err != nil && ctx.Err() == nil {
+			w.parts.Log.Debug().Err(err).Msg("looking for alerts")
+		}
+	}
+}
+
+// announce tells of an alert everywhere. What cannot be reached is told in the
+// log, and no other worker tries again: the others were told already.
+func (w *Worker) announce(ctx context.Context, a budget.Alert) {
+	w.parts.Log.Warn().Str("account", a.Account).Stringer("limit", a.Limit).Stringer("spent", a.Spent).
+		Float64("share", a.Share).Msg(a.String())
+	if w.parts.OnAlert != nil {
+		w.parts.OnAlert(a)
+	}
+	dollars := func(u jobs.USD) float64 { return float64(u) / float64(jobs.Dollar) }
+	data, err := json.Marshal(Alerted{
+		Type: "budget_alert", Account: a.Account, Title: a.Title, Share: a.Share,
+		Limit: dollars(a.Limit), Spent: dollars(a.Spent), At: a.At.UTC(), Text: a.String(),
+	})
+	if err == nil {
+		err = w.parts.Queue.Announce(ctx, "budget", data)
+	}
+	if err != nil {
+		w.parts.Log.Warn().Err(err).Msg("telling of an alert on NATS")
+	}
+	if w.webhook == nil {
+		return
+	}
+	if err := w.webhook.post(ctx, data); err != nil {
+		w.parts.Log.Warn().Err(err).Msg("telling the webhook of an alert")
+	}
+}

@@ -1,0 +1,56 @@
+package wire
+
+import (
+	"context"
+
+	"github.com/drover-batch/drover/jobs"
+)
+
+// goOn ends the pauses of batches that lacked money and have it now: a limit
+// was raised, here or in drover.yaml, or what was held came back.
+func (w *Worker) goOn(ctx context.Context) error {
+	list, err := w.shortages.List(ctx)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	epoch, err := w.gate.Script().Epoch(ctx, w.parts.Redis)
+	if err != nil || epoch == "" { // no sums: nobody knows what is spent
+		return err
+	}
+	for _, b := range list {
+		enough, err := w.affords(ctx, b)
+		if err != nil {
+			return err
+		}
+		if !enough {
+			continue
+		}
+		ended, err := w.parts.Queue.GoOn(ctx, b.ID)
+		if err != nil {
+			return err
+		}
+		if ended {
+			w.parts.Log.Info().Str("batch", b.ID).Msg("there is money again: the batch goes on")
+		}
+	}
+	return nil
+}
+
+// affords reports whether one of the calls that the batch is paused for fits.
+func (w *Worker) affords(ctx context.Context, b *jobs.Batch) (bool, error) {
+	for name, need := range b.Needs {
+		m, ok := w.parts.Config.Models[name]
+		if !ok {
+			continue // another worker has it, or nobody any more
+		}
+		call := &jobs.Call{Batch: b.ID, Tenant: b.Tenant, Model: &m, Limit: b.Budget, Worst: need}
+		if need == 0 && m.Price == nil && w.Ledger.Applies(call) {
+			continue
+		}
+		fits, err := w.Ledger.Fits(ctx, w.parts.Redis, call)
+		if fits || err != nil {
+			return fits, err
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,54 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/drover-batch/drover/budget"
+	"github.com/drover-batch/drover/internal/lua"
+	"github.com/drover-batch/drover/jobs"
+)
+
+// ErrNoSums says that Redis has no sums, which is not to say that nothing was
+// spent.
+var ErrNoSums = errors.New("the sums are not in Redis: a worker puts them there when it starts, from the book; start one, or try again in a moment")
+
+// Sums returns what the named accounts have come to, or all, see
+// budget.Ledger.Sums. Servers that live in this process have lost them, so they
+// are added up from the book, which takes a while when there is much in it;
+// others return ErrNoSums then.
+func (s *Servers) Sums(ctx context.Context, names ...string) ([]budget.Sum, error) {
+	script := lua.Compose(s.keys, s.Ledger.Module())
+	epoch, err := script.Epoch(ctx, s.Redis)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("looking for the budgets' sums: %w", err)
+	case epoch == "" && !s.Embedded:
+		return nil, ErrNoSums
+	case epoch == "":
+		records := budget.Records{InFlight: s.Queue.InFlight, Book: s.Queue.Book(ctx), Limits: s.Queue.Limits}
+		if err := s.Ledger.Rebuild(ctx, s.Redis, script, records); err != nil {
+			return nil, err
+		}
+	}
+	return s.Ledger.Sums(ctx, s.Redis, names...)
+}
+
+// SetLimit changes the limit of a configured budget for the whole fleet from
+// its next call on; 0 returns to the configured one. What was paused for it
+// goes on by itself. It is on record in NATS, and Redis is told: where both
+// live in this process, the next worker is when it starts.
+func (s *Servers) SetLimit(ctx context.Context, name string, limit jobs.USD) error {
+	account := budget.Account(name)
+	if s.Embedded {
+		return s.Queue.SetLimit(ctx, account, limit)
+	}
+	if err := s.Ledger.Settable(ctx, s.Redis, account, limit); err != nil {
+		return err
+	}
+	if err := s.Queue.SetLimit(ctx, account, limit); err != nil {
+		return err
+	}
+	return s.Ledger.SetLimit(ctx, s.Redis, account, limit)
+}

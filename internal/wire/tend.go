@@ -1,0 +1,127 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/drover-batch/drover/jobs"
+	"github.com/drover-batch/drover/queue"
+	"github.com/drover-batch/drover/resilience"
+)
+
+// tend does every few seconds what some replica has to do for the fleet.
+func (w *Worker) tend(ctx context.Context) {
+	w.deaf = time.Now()
+	ticker := time.NewTicker(5 * time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		err := w.bookLapsed(ctx)
+		if err != nil {
+			w.deaf = time.Now()
+		}
+		if err = errors.Join(err, w.sweep(ctx), w.goOn(ctx)); err != nil && ctx.Err() == nil {
+			w.parts.Log.Debug().Err(err).Msg("looking after budgets")
+		}
+		if w.spool != nil {
+			if err := w.spool.adopt(); err != nil {
+				w.parts.Log.Warn().Err(err).Msg("looking for answers of workers that died")
+			}
+		}
+	}
+}
+
+// bookLapsed puts into the book what died with its worker: Redis may be lost,
+// and the money was spent all the same.
+func (w *Worker) bookLapsed(ctx context.Context) error {
+	lapsed, err := w.Ledger.Lapsed(ctx, w.parts.Redis)
+	if err != nil || len(lapsed) == 0 {
+		return err
+	}
+	recorded, err := w.parts.Queue.OnRecord(ctx)
+	if err != nil {
+		return err
+	}
+	begun := make(map[string]time.Time, len(recorded))
+	for _, s := range recorded {
+		begun[s.Call] = s.At
+	}
+	for _, s := range lapsed {
+		if resilience.Standing(s.Call) && time.Since(s.At) < silence*w.parts.Config.Worker.Lease {
+			continue // it is on record, and its worker may only have been out of Redis' reach
+		}
+		if at, ok := begun[s.Call]; ok {
+			s.At = at // rather than when its lease ended: the day may have changed
+		}
+		if s.Cost > 0 {
+			if err := w.parts.Queue.Presume(ctx, s, queue.Died); err != nil {
+				return err
+			}
+			w.presumed(s, "its lease ended")
+		}
+		if err := w.Ledger.Booked(ctx, w.parts.Redis, s.Call); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// silence is how many leases without a sign of life make a worker's record of
+// calls be looked into.
+const silence = 5
+
+// sweep puts the calls into the book that are on record and that nobody knows
+// any more: their worker died, and so did Redis, or both died between an
+// answer and its outcome.
+func (w *Worker) sweep(ctx context.Context) error {
+	if time.Since(w.swept) < w.parts.Config.Worker.Lease || time.Since(w.deaf) < w.parts.Config.Worker.Lease {
+		return nil // those who were cut off with us may just be coming back
+	}
+	w.swept = time.Now()
+	q := w.parts.Queue
+	abandoned, err := q.Abandoned(ctx, silence*w.parts.Config.Worker.Lease)
+	if err != nil {
+		return err
+	}
+	for _, a := range abandoned {
+		alive, err := w.gate.Script().Alive(ctx, w.parts.Redis, callsOf(a.Calls))
+		if err != nil {
+			return err
+		}
+		if slices.Contains(slices.Collect(maps.Values(alive)), true) {
+			continue
+		}
+		for _, s := range a.Calls {
+			if err := q.Presume(ctx, s, queue.Died); err != nil {
+				return err
+			}
+			w.presumed(s, "it is on record and nobody knows of it")
+		}
+		if err := q.Forget(ctx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// presumed says that a call's money was counted as spent, and why.
+func (w *Worker) presumed(s jobs.Spend, why string) {
+	w.parts.Log.Warn().Str("call", s.Call).Str("batch", s.Batch).Str("job", string(s.Job)).Str("model", s.Model).
+		Stringer("cost", s.Cost).Time("began", s.At).Str("because", why).
+		Msg("A call is presumed paid: its worker died while it was on its way")
+}
+
+func callsOf(spends []jobs.Spend) []string {
+	calls := make([]string, len(spends))
+	for i, s := range spends {
+		calls[i] = s.Call
+	}
+	return calls
+}
