@@ -20,8 +20,8 @@ func (b *bench) alone(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		b.table.add(row{"one after the other with one slot: " + k.String(), fmt.Sprintf("%.1f ms a job", milliseconds(r.Each)), r.Answered.cpu(), ""})
-		b.table.add(row{"a new batch of one job, idle worker: " + k.String(), fmt.Sprintf("%.0f ms, the median of %d", milliseconds(r.Enqueued.Took), r.Enqueued.Jobs), "", ""})
+		b.table.add(row{"one after the other with one slot: " + k.String(), fmt.Sprintf("%.1f ms a job", milliseconds(r.Each)), r.Answered, ""})
+		b.table.add(row{"a new batch of one job, idle worker: " + k.String(), fmt.Sprintf("%.0f ms, the median of %d", milliseconds(r.Enqueued.Took), r.Enqueued.Jobs), stage{}, ""})
 	}
 	return nil
 }

@@ -26,12 +26,16 @@ func (b *bench) guards(ctx context.Context) error {
 			if slots == 1 {
 				n /= 20
 			}
-			r, err := b.best(ctx, k, nil, task{Role: "guards", Jobs: n, Slots: slots})
+			best, err := b.best(ctx, b.side(k, nil, task{Role: "guards", Jobs: n, Slots: slots}))
 			if err != nil {
 				return err
 			}
-			b.table.add(row{fmt.Sprintf("%d in flight, %s", slots, k), perSecond(r.Answered, "jobs"), r.Answered.cpu(),
-				fmt.Sprintf("%.3f Redis calls a job, ", float64(r.Calls)/float64(n)) + share(r.Answered.cpuEach(), 12, "the aim of 12 µs")})
+			r := best[0].Answered
+			b.table.add(row{fmt.Sprintf("%d in flight, %s", slots, k), perSecond(r, "jobs"), r,
+				fmt.Sprintf("%.3f Redis calls a job", float64(best[0].Calls)/float64(n))})
+			if k == realSynced && slots == 64 {
+				b.table.reached(aimGuards, r.cpuEach())
+			}
 		}
 	}
 	return nil

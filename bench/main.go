@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"slices"
@@ -28,7 +29,7 @@ func run(ctx context.Context, args []string, out, notes io.Writer) (err error) {
 	if len(args) == 1 && args[0] == hidden {
 		return serveRole(ctx, os.Stdin, out)
 	}
-	b := &bench{notes: notes}
+	b := &bench{notes: notes, peerVersions: map[string]string{}}
 	if err := b.flags(args, notes); err != nil {
 		return err
 	}
@@ -39,6 +40,19 @@ func run(ctx context.Context, args []string, out, notes io.Writer) (err error) {
 	if err := b.findServers(); err != nil {
 		return err
 	}
+	on := look(ctx, map[string]string{"nats-server": b.nats, "redis": b.redis, "postgres": b.postgres})
+	failed := b.measureAll(ctx)
+	on.end()
+	maps.Copy(on.Versions, b.peerVersions)
+	verdicts := b.table.verdicts(len(b.only) == 0)
+	if b.json {
+		return errors.Join(failed, b.table.writeJSON(out, on, verdicts))
+	}
+	return errors.Join(failed, b.table.write(out), writeAims(out, verdicts), on.write(out))
+}
+
+// measureAll goes through the sections until one fails.
+func (b *bench) measureAll(ctx context.Context) error {
 	for _, s := range sections {
 		if len(b.only) > 0 && !slices.Contains(b.only, s.name) {
 			continue
@@ -51,7 +65,7 @@ func run(ctx context.Context, args []string, out, notes io.Writer) (err error) {
 			return fmt.Errorf("measuring %s: %w", s.name, err)
 		}
 	}
-	return b.table.write(out)
+	return nil
 }
 
 // section is one group of lines of the table.
@@ -62,7 +76,9 @@ type section struct {
 
 var sections = []section{
 	{"rate", (*bench).rates},
+	{"peers", (*bench).peers},
 	{"guards", (*bench).guards},
+	{"busy", (*bench).busy},
 	{"enqueue", (*bench).enqueueing},
 	{"alone", (*bench).alone},
 	{"memory", (*bench).memory},
@@ -71,12 +87,14 @@ var sections = []section{
 
 // bench is one run of the program.
 type bench struct {
-	short        bool
+	short, json  bool
 	jobs, repeat int
 	only         []string
 	in           string
 	profile      string
 	nats, redis  string // programs; empty if there are none
+	postgres     string
+	peerVersions map[string]string
 	notes        io.Writer
 	dir          string // of all data
 	started      int    // folders in it
@@ -86,17 +104,18 @@ type bench struct {
 func (b *bench) flags(args []string, out io.Writer) error {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(out)
-	f.BoolVar(&b.short, "short", false, "fewer jobs and settings: about half a minute")
+	f.BoolVar(&b.short, "short", false, "fewer jobs and settings: about a minute")
 	f.IntVar(&b.jobs, "jobs", 0, "`number` of jobs of the section scale (default 200,000; 5,000 if short)")
 	f.IntVar(&b.repeat, "repeat", 1, "measure each rate so many `times` and keep the best")
-	only := f.String("only", "", "`sections` to measure, separated by commas: rate, guards, enqueue, alone, memory, scale")
+	only := f.String("only", "", "`sections` to measure, separated by commas: "+strings.Join(names(), ", "))
 	f.StringVar(&b.in, "dir", "", "`folder` for the data while it runs (default: the system's for temporary files)")
 	f.StringVar(&b.profile, "cpuprofile", "", "write CPU profiles of the worker processes to `FILE`.1, FILE.2 and so on")
+	f.BoolVar(&b.json, "json", false, "print JSON")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	if f.NArg() > 0 || b.repeat < 1 || b.jobs < 0 {
-		return fmt.Errorf("usage: bench [flags]; see bench -help")
+		return fmt.Errorf("usage: bench [flags], with --repeat at least 1; see bench --help")
 	}
 	if b.jobs == 0 {
 		b.jobs = b.fewer(200_000, 5_000)
@@ -106,11 +125,19 @@ func (b *bench) flags(args []string, out io.Writer) error {
 	}
 	b.only = strings.Split(*only, ",")
 	for _, name := range b.only {
-		if !slices.ContainsFunc(sections, func(s section) bool { return s.name == name }) {
-			return fmt.Errorf("there is no section %q", name)
+		if !slices.Contains(names(), name) {
+			return fmt.Errorf("there is no section %q: choose from %s", name, strings.Join(names(), ", "))
 		}
 	}
 	return nil
+}
+
+// names are those of the sections.
+func names() (list []string) {
+	for _, s := range sections {
+		list = append(list, s.name)
+	}
+	return list
 }
 
 // most leaves a short run with the last of several settings.

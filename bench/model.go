@@ -20,22 +20,32 @@ import (
 
 // playModel serves the simulator until this process is not needed any more.
 func playModel(ctx context.Context, t *task, out *json.Encoder) (err error) {
-	s, err := simulator.New(simulator.Config{Seed: 1, Latency: t.Latency, Keep: 1})
+	c := simulator.Config{Seed: 1, Latency: t.Latency, Keep: 1}
+	if t.Longest > 0 {
+		c.Latency = 0 // see loaded
+	}
+	s, err := simulator.New(c)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	var handler http.Handler = s
+	if t.Longest > 0 {
+		l := &loaded{Handler: s, shortest: t.Latency, longest: t.Longest}
+		handler = l
+		go l.sample(ctx)
+	}
+	server := httptest.NewUnstartedServer(handler)
+	defer server.Close()
 	r := &report{}
 	if t.TLS {
-		server := httptest.NewUnstartedServer(s)
 		server.EnableHTTP2 = true
 		server.StartTLS()
-		defer server.Close()
-		r.URL = server.URL + "/v1"
 		r.CA = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	} else if r.URL, err = s.Listen("127.0.0.1:0"); err != nil {
-		return err
+	} else {
+		server.Start()
 	}
+	r.URL = server.URL + "/v1"
 	if err := out.Encode(r); err != nil {
 		return err
 	}

@@ -11,26 +11,62 @@ import (
 // tick is the unit of the times in /proc on every Linux that Go runs on.
 const tick = 10 * time.Millisecond
 
-// cpuOf is the CPU time that a process has used so far, in user and kernel.
+// cpuOf is the CPU time that a process and its children have used so far, in
+// user and kernel.
 func cpuOf(pid int) (time.Duration, bool) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	own, ok := statOf(strconv.Itoa(pid))
+	if !ok {
+		return 0, false
+	}
+	used := own.used + own.reaped
+	all, err := os.ReadDir("/proc")
 	if err != nil {
 		return 0, false
+	}
+	for _, e := range all {
+		if e.Name()[0] < '1' || e.Name()[0] > '9' {
+			continue
+		}
+		if child, ok := statOf(e.Name()); ok && child.parent == pid { // unless it has ended meanwhile
+			used += child.used + child.reaped
+		}
+	}
+	return used, true
+}
+
+// stat is what /proc says of a process.
+type stat struct {
+	parent       int
+	used, reaped time.Duration // by itself, by children it has waited for
+}
+
+func statOf(pid string) (stat, bool) {
+	text, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		return stat{}, false
 	}
 	return parseStat(text)
 }
 
-// parseStat reads the 14th and 15th fields. The second, the program's name, is
-// in parentheses and may contain anything.
-func parseStat(text []byte) (time.Duration, bool) {
+// parseStat reads the 4th field and the 14th to 17th. The second, the
+// program's name, is in parentheses and may contain anything.
+func parseStat(text []byte) (s stat, ok bool) {
 	end := bytes.LastIndexByte(text, ')')
 	fields := bytes.Fields(text[end+1:])
-	if end < 0 || len(fields) < 13 {
-		return 0, false
+	if end < 0 || len(fields) < 15 {
+		return stat{}, false
 	}
-	user, err1 := strconv.ParseInt(string(fields[11]), 10, 64)
-	system, err2 := strconv.ParseInt(string(fields[12]), 10, 64)
-	return time.Duration(user+system) * tick, err1 == nil && err2 == nil
+	parent, err := strconv.Atoi(string(fields[1]))
+	if err != nil {
+		return stat{}, false
+	}
+	var ticks [4]int64
+	for i := range ticks {
+		if ticks[i], err = strconv.ParseInt(string(fields[11+i]), 10, 64); err != nil {
+			return stat{}, false
+		}
+	}
+	return stat{parent, time.Duration(ticks[0]+ticks[1]) * tick, time.Duration(ticks[2]+ticks[3]) * tick}, true
 }
 
 // residentOf is the memory of a process that is in RAM, in bytes.
@@ -59,10 +95,11 @@ func newMeter(others map[string]int) *meter {
 	for name, pid := range others {
 		pids[name] = pid
 	}
-	return &meter{pids: pids, start: map[string]time.Duration{}}
+	return &meter{pids: pids}
 }
 
 func (m *meter) begin() {
+	m.start = map[string]time.Duration{}
 	for name, pid := range m.pids {
 		if used, ok := cpuOf(pid); ok {
 			m.start[name] = used

@@ -11,42 +11,47 @@ import (
 	"os"
 	"os/exec"
 	"time"
+
+	"github.com/drover-batch/drover/bench/process"
 )
 
-// player is this program in another process, playing a role.
+// player is another process with a task: it reads lines of JSON and writes
+// such lines.
 type player struct {
 	cmd   *exec.Cmd
-	stdin io.Closer
+	stdin io.WriteCloser
 	out   *bufio.Reader
 	said  *bytes.Buffer // what it complained of
 }
 
-// launch starts a process for the task. It lives until stop, or until ctx ends.
+// launch starts this program again, for the task. It lives until stop, or
+// until ctx ends.
 func launch(ctx context.Context, t *task) (*player, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	p := &player{cmd: exec.CommandContext(ctx, self, hidden), said: new(bytes.Buffer)}
+	return play(exec.CommandContext(ctx, self, hidden), t)
+}
+
+// play starts a program and hands it a task.
+func play(cmd *exec.Cmd, task any) (*player, error) {
+	p := &player{cmd: cmd, said: new(bytes.Buffer)}
 	p.cmd.Stderr = p.said
 	p.cmd.WaitDelay = 5 * time.Second
-	stdin, err := p.cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
+	p.cmd.SysProcAttr = process.Mortal()
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	p.stdin, p.out = stdin, bufio.NewReader(stdout)
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	p.out = bufio.NewReader(stdout)
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting a process: %w", err)
 	}
-	text, err := json.Marshal(t)
-	if err == nil {
-		_, err = stdin.Write(append(text, '\n'))
-	}
-	if err != nil {
+	if err := json.NewEncoder(p.stdin).Encode(task); err != nil {
 		return nil, errors.Join(fmt.Errorf("handing over a task: %w", err), p.stop())
 	}
 	return p, nil
@@ -54,16 +59,21 @@ func launch(ctx context.Context, t *task) (*player, error) {
 
 // report waits for what the process found out.
 func (p *player) report() (*report, error) {
+	r := new(report)
+	return r, p.hear(r)
+}
+
+// hear reads the next line. A process that says nothing proper is stopped.
+func (p *player) hear(v any) error {
 	line, err := p.out.ReadBytes('\n')
 	if err != nil {
 		stopped := p.stop()
-		return nil, errors.Join(fmt.Errorf("a process ended without a word: %s", bytes.TrimSpace(p.said.Bytes())), stopped)
+		return errors.Join(fmt.Errorf("a process ended without a word: %s", bytes.TrimSpace(p.said.Bytes())), stopped)
 	}
-	r := new(report)
-	if err := json.Unmarshal(line, r); err != nil {
-		return nil, errors.Join(fmt.Errorf("reading a report: %w", err), p.stop())
+	if err := json.Unmarshal(line, v); err != nil {
+		return errors.Join(fmt.Errorf("reading a report: %w", err), p.stop())
 	}
-	return r, nil
+	return nil
 }
 
 // stop ends the process and waits for it.
@@ -80,10 +90,11 @@ func (p *player) stop() error {
 type program struct {
 	cmd *exec.Cmd
 	url string
+	end os.Signal
 }
 
 func (p *program) stop() error {
-	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Process.Signal(p.end)
 	_ = p.cmd.Wait() // killed, as told
 	return nil
 }

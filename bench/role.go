@@ -22,9 +22,10 @@ type task struct {
 	Data    string // a folder of its own
 	NATS    string // URLs of servers; empty: embedded
 	Redis   string
-	Model   string // URL of the model; empty: answered inside the process
-	CA      []byte // whom to trust, if the model is at https
-	Latency time.Duration
+	Model   string        // URL of the model; empty: answered inside the process
+	CA      []byte        // whom to trust, if the model is at https
+	Latency time.Duration // of the model; the shortest if there is a longest
+	Longest time.Duration
 	TLS     bool
 
 	Jobs, Slots int
@@ -45,9 +46,12 @@ type report struct {
 	Answered stage
 	Samples  []sample
 	Calls    int           // of Redis
+	Gap      time.Duration // the longest without an outcome while there was work
 	Each     time.Duration // for one job
 	PerCall  float64       // bytes
 	Alive    int           // calls at once
+	Flying   float64       // calls at the model at once, on average
+	Shares   shares
 }
 
 // stage is a stretch of work.
@@ -69,6 +73,7 @@ type sample struct {
 	Done int
 	Heap uint64            // of the worker, after a collection
 	RSS  map[string]uint64 // by process
+	Disk uint64            // bytes stored
 }
 
 // serveRole plays one role.
@@ -104,6 +109,7 @@ func roles() map[string]func(context.Context, *task, *json.Encoder) error {
 		"alone":   playAlone,
 		"memory":  playMemory,
 		"guards":  playGuards,
+		"busy":    playBusy,
 		"bare":    playBare,
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/drover-batch/drover/bench/process"
 )
 
 // kind is which servers a measurement runs on.
@@ -33,8 +35,15 @@ func (b *bench) findServers() error {
 	for _, p := range []struct {
 		name, variable string
 		path           *string
-	}{{"nats-server", "NATS_SERVER", &b.nats}, {"redis-server", "REDIS_SERVER", &b.redis}} {
+	}{
+		{"nats-server", "NATS_SERVER", &b.nats},
+		{"redis-server", "REDIS_SERVER", &b.redis},
+		{"postgres", "POSTGRES", &b.postgres},
+	} {
 		path, err := exec.LookPath(cmp.Or(os.Getenv(p.variable), p.name))
+		if err != nil && p.name == "postgres" && os.Getenv(p.variable) == "" {
+			path, err = debianPostgres()
+		}
 		switch {
 		case err == nil:
 			*p.path = path
@@ -83,15 +92,13 @@ func (s *stand) close() error {
 // measure has the task done by a process of its own, on servers of its own,
 // and takes everything down again.
 func (b *bench) measure(ctx context.Context, k kind, model *task, t task) (r *report, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, t.patience())
 	defer cancel()
-	s := &stand{task: t}
-	defer func() { err = errors.Join(err, s.close()) }()
-	if s.Data, err = b.folder(); err != nil {
+	s, err := b.stand(t)
+	if err != nil {
 		return nil, err
 	}
-	s.ends = append(s.ends, func() error { return os.RemoveAll(s.Data) })
-	s.Others = map[string]int{}
+	defer func() { err = errors.Join(err, s.close()) }()
 	s.Sync = k != realUnsynced
 	if k != embeddedOnes {
 		if err := b.startServers(ctx, s); err != nil {
@@ -99,7 +106,7 @@ func (b *bench) measure(ctx context.Context, k kind, model *task, t task) (r *re
 		}
 	}
 	if model != nil {
-		if err := s.startModel(ctx, model); err != nil {
+		if err := s.startModel(ctx, *model); err != nil {
 			return nil, err
 		}
 	}
@@ -117,9 +124,25 @@ func (b *bench) measure(ctx context.Context, k kind, model *task, t task) (r *re
 	return r, p.stop()
 }
 
-func (s *stand) startModel(ctx context.Context, model *task) error {
+// stand has a folder of its own, and nothing in it yet.
+func (b *bench) stand(t task) (*stand, error) {
+	dir, err := b.folder()
+	if err != nil {
+		return nil, err
+	}
+	s := &stand{task: t, ends: []func() error{func() error { return os.RemoveAll(dir) }}}
+	s.Data, s.Others = dir, map[string]int{}
+	return s, nil
+}
+
+// patience is how long a task may take, at 200 jobs a second.
+func (t *task) patience() time.Duration {
+	return 10*time.Minute + time.Duration(t.Jobs)*5*time.Millisecond
+}
+
+func (s *stand) startModel(ctx context.Context, model task) error {
 	model.Role = "model"
-	p, err := launch(ctx, model)
+	p, err := launch(ctx, &model)
 	if err != nil {
 		return err
 	}
@@ -133,19 +156,22 @@ func (s *stand) startModel(ctx context.Context, model *task) error {
 }
 
 func (b *bench) startServers(ctx context.Context, s *stand) error {
-	nats, err := b.startNATS(ctx, s.Data, s.Sync)
-	if err != nil {
+	if err := s.serve("nats", &s.NATS)(b.startNATS(ctx, s.Data, s.Sync)); err != nil {
 		return err
 	}
-	s.ends = append(s.ends, nats.stop)
-	redis, err := b.startRedis(ctx, s.Data, s.Sync)
-	if err != nil {
-		return err
+	return s.serve("redis", &s.Redis)(b.startRedis(ctx, s.Data, s.Sync))
+}
+
+// serve takes a server in: its CPU counts, its address goes where it is wanted.
+func (s *stand) serve(name string, url *string) func(*program, error) error {
+	return func(p *program, err error) error {
+		if err != nil {
+			return err
+		}
+		s.ends = append(s.ends, p.stop)
+		s.Others[name], *url = p.cmd.Process.Pid, p.url
+		return nil
 	}
-	s.ends = append(s.ends, redis.stop)
-	s.NATS, s.Redis = nats.url, redis.url
-	s.Others["nats"], s.Others["redis"] = nats.cmd.Process.Pid, redis.cmd.Process.Pid
-	return nil
 }
 
 func (b *bench) startNATS(ctx context.Context, dir string, sync bool) (*program, error) {
@@ -158,7 +184,7 @@ func (b *bench) startNATS(ctx context.Context, dir string, sync bool) (*program,
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("configuring nats-server: %w", err)
 	}
-	port, err := freePort()
+	port, err := process.FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +192,7 @@ func (b *bench) startNATS(ctx context.Context, dir string, sync bool) (*program,
 }
 
 func (b *bench) startRedis(ctx context.Context, dir string, sync bool) (*program, error) {
-	port, err := freePort()
+	port, err := process.FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -178,21 +204,17 @@ func (b *bench) startRedis(ctx context.Context, dir string, sync bool) (*program
 	return start(ctx, "redis://", port, b.redis, args...)
 }
 
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("looking for a free port: %w", err)
-	}
-	defer func() { _ = l.Close() }()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
-}
-
 // start runs a server and returns once it takes connections.
 func start(ctx context.Context, scheme, port, name string, args ...string) (*program, error) {
-	p := &program{cmd: exec.CommandContext(ctx, name, args...), url: scheme + net.JoinHostPort("127.0.0.1", port)}
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.SysProcAttr = process.Mortal()
+	return await(ctx, cmd, scheme, port)
+}
+
+func await(ctx context.Context, cmd *exec.Cmd, scheme, port string) (*program, error) {
+	p := &program{cmd: cmd, url: scheme + net.JoinHostPort("127.0.0.1", port), end: os.Kill}
 	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting %s: %w", name, err)
+		return nil, fmt.Errorf("starting %s: %w", cmd.Path, err)
 	}
 	for range 200 {
 		c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", port))
@@ -205,5 +227,5 @@ func start(ctx context.Context, scheme, port, name string, args ...string) (*pro
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	return nil, errors.Join(fmt.Errorf("%s takes no connections on port %s", name, port), p.stop())
+	return nil, errors.Join(fmt.Errorf("%s takes no connections on port %s", cmd.Path, port), p.stop())
 }

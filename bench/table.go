@@ -11,15 +11,16 @@ import (
 
 // row is one line of the table.
 type row struct {
-	what   string // what was measured
+	what   string // was measured
 	figure string
-	cpu    string // a job, over all processes
+	stage  stage  // whose CPU is shown; may be zero
 	ratio  string // and of what
 }
 
 // table is all lines, under the headings of their sections.
 type table struct {
-	rows []row
+	rows    []row
+	figures map[string]float64 // by aim, see reached
 }
 
 func (t *table) heading(text string) { t.rows = append(t.rows, row{what: text}) }
@@ -27,20 +28,21 @@ func (t *table) add(r row)           { t.rows = append(t.rows, r) }
 
 func (t *table) write(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	line := func(cells ...string) {
-		_, _ = fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
-	}
-	line("MEASURED", "FIGURE", "CPU A JOB", "RATIO")
+	line(w, "MEASURED", "FIGURE", "CPU A JOB", "RATIO")
 	for _, r := range t.rows {
 		if r.figure == "" {
 			_ = w.Flush() // each section has its own widths
-			line("", "")
-			line(strings.ToUpper(r.what))
+			line(w, "", "")
+			line(w, strings.ToUpper(r.what))
 			continue
 		}
-		line("  "+r.what, r.figure, r.cpu, r.ratio)
+		line(w, "  "+r.what, r.figure, r.stage.cpu(), r.ratio)
 	}
 	return w.Flush()
+}
+
+func line(w io.Writer, cells ...string) {
+	_, _ = fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
 }
 
 // number prints a number with commas: 12,345.
@@ -57,7 +59,7 @@ func perSecond(s stage, what string) string { return number(s.rate()) + " " + wh
 func mebibytes(n uint64) string { return strconv.FormatFloat(float64(n)/(1<<20), 'f', 0, 64) + " MiB" }
 
 // processes is the order in which they are named.
-var processes = []string{"worker", "nats", "redis", "model"}
+var processes = []string{"worker", "nats", "redis", "postgres", "model"}
 
 // cpu prints what a job takes: 141 µs (worker 80, nats 50, redis 11).
 func (s stage) cpu() string {

@@ -47,9 +47,9 @@ func TestTableHasItsSectionsApart(t *testing.T) {
 	t.Parallel()
 	var all table
 	all.heading("first")
-	all.add(row{"a line", "1 job/s", "2 µs", "0.50 of it"})
+	all.add(row{"a line", "1 job/s", stage{Jobs: 1, CPU: map[string]time.Duration{"worker": 2 * time.Microsecond}}, "0.50 of it"})
 	all.heading("second")
-	all.add(row{"a much longer line", "10 jobs/s", "", ""})
+	all.add(row{what: "a much longer line", figure: "10 jobs/s"})
 	var out strings.Builder
 	if err := all.write(&out); err != nil {
 		t.Fatal(err)
@@ -69,14 +69,14 @@ SECOND
 
 func TestStatIsReadPastTheProgramsName(t *testing.T) {
 	t.Parallel()
-	text := "4242 (a (strange) name) S 1 4242 4242 0 -1 4194560 1571 0 0 0 250 50 0 0 20 0 9 0 12345 1000 300"
-	used, ok := parseStat([]byte(text))
-	if want := 3 * time.Second; !ok || used != want {
-		t.Errorf("%v, %v; want %v", used, ok, want)
+	text := "4242 (a (strange) name) S 17 4242 4242 0 -1 4194560 1571 0 0 0 250 50 40 10 20 0 9 0 12345 1000 300"
+	want := stat{parent: 17, used: 3 * time.Second, reaped: 500 * time.Millisecond}
+	if got, ok := parseStat([]byte(text)); !ok || got != want {
+		t.Errorf("%+v, %v; want %+v", got, ok, want)
 	}
-	for _, broken := range []string{"", "4242 (name", "4242 (name) S 1 2", strings.Replace(text, " 250 ", " x ", 1)} {
-		if used, ok := parseStat([]byte(broken)); ok {
-			t.Errorf("%q reads as %v", broken, used)
+	for _, broken := range []string{"", "4242 (name", "4242 (name) S 1 2", strings.Replace(text, " 250 ", " x ", 1), strings.Replace(text, " 17 ", " x ", 1)} {
+		if got, ok := parseStat([]byte(broken)); ok {
+			t.Errorf("%q reads as %+v", broken, got)
 		}
 	}
 }

@@ -68,11 +68,13 @@ type subject struct {
 	config  *config.Config
 	servers *wire.Servers
 	meter   *meter
+	gaps    gaps
 	done    chan *jobs.Outcome
 	calls   atomic.Int64 // round trips to Redis
 	own     *http.Client // instead of the task's; may be nil
 
 	worker  *wire.Worker
+	taking  context.Context
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	failed  error // of the worker, once it has stopped
@@ -84,6 +86,7 @@ func open(ctx context.Context, t *task) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
+	wire.SpareCollector() // as a worker does
 	servers, err := t.servers(ctx, c)
 	if err != nil {
 		return nil, err
@@ -94,27 +97,36 @@ func open(ctx context.Context, t *task) (*subject, error) {
 }
 
 // begin puts a worker to work.
-func (s *subject) begin(ctx context.Context) (err error) {
+func (s *subject) begin(ctx context.Context) error {
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	s.run(ctx)
+	return nil
+}
+
+// prepare makes a worker.
+func (s *subject) prepare(ctx context.Context) (err error) {
 	if s.own == nil {
 		s.own = s.client()
 	}
-	taking, stop := context.WithCancel(ctx)
-	s.stop = stop
+	s.taking, s.stop = context.WithCancel(ctx)
 	s.worker, err = wire.New(ctx, wire.Parts{
-		Config: s.config, Queue: s.servers.Queue, Redis: s.servers.Redis, Journal: s.servers.Journal,
+		Config: s.config, Queue: s.servers.Queue, Redis: s.servers.Redis,
 		ID: wire.ProcessID(), Client: s.own, Log: zerolog.New(os.Stderr).Level(zerolog.WarnLevel),
 		OnOutcome: func(o *jobs.Outcome) {
+			s.gaps.note(time.Now())
 			select {
 			case s.done <- o:
-			case <-taking.Done(): // nobody listens any more
+			case <-s.taking.Done(): // nobody listens any more
 			}
 		},
 	})
-	if err != nil {
-		return err
-	}
-	s.running.Go(func() { s.failed = s.worker.Run(taking, context.WithoutCancel(ctx)) })
-	return nil
+	return err
+}
+
+func (s *subject) run(ctx context.Context) {
+	s.running.Go(func() { s.failed = s.worker.Run(s.taking, context.WithoutCancel(ctx)) })
 }
 
 // close stops the worker and lets go of the servers.
@@ -200,7 +212,7 @@ func playWork(ctx context.Context, t *task, out *json.Encoder) (err error) {
 		return err
 	}
 	r.Answered = s.meter.end(t.Jobs)
-	r.Calls = int(s.calls.Load())
+	r.Calls, r.Gap = int(s.calls.Load()), s.gaps.longest
 	stop()
 	return out.Encode(r)
 }
@@ -209,7 +221,7 @@ func (s *subject) sample(done int) sample {
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&m)
-	return sample{Done: done, Heap: m.HeapAlloc, RSS: s.meter.resident()}
+	return sample{Done: done, Heap: m.HeapAlloc, RSS: s.meter.resident(), Disk: diskOf(s.Data)}
 }
 
 // profile begins a CPU profile if a file is named for it.
