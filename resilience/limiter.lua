@@ -25,11 +25,11 @@ local FIELDS = {
   'shift',            -- by how much pauses have put off all calls that waited for their time
   'backoff',          -- pauses in a row whose length the provider left to us
   'share', 'cut',     -- what 429s taught: the part of the limit that is ours, as of when
-  'refused',          -- 429s so far
   'rfound', 'rcut', 'rslow', 'rmark', 'rpassed', 'rorder', -- where nobody knows the limit of
   'tfound', 'tcut', 'tslow', 'tmark', 'tpassed', 'torder', -- requests, or tokens: see limiter_found.lua
   'stretch', 'starts', 'before', -- calls started in this stretch of time and in the last
   'rsum', 'tsum',     -- requests and tokens reserved, of all calls so far
+  'rrefused', 'trefused', -- how much of those was refused
   'rlimit', 'rcap', 'rsteer', 'rseen', 'rfrom', -- what headers said of requests,
   'tlimit', 'tcap', 'tsteer', 'tseen', 'tfrom', -- and of tokens
   'line',             -- until when somebody has a place in the line

@@ -48,7 +48,8 @@ end
 local function pause(q, now, till)
   local more = till - math.max(now, q.pause)
   if more <= 0 then return end
-  q.pause, q.shift = till, q.shift + more - 1 -- whose time is this very moment has started
+  local begun = now >= q.pause and 1 or 0 -- whose time is this very moment has started
+  q.pause, q.shift = till, q.shift + more - begun
   if q.rnext > now then q.rnext = q.rnext + more end
   if q.tnext > now then q.tnext = q.tnext + more end
 end
@@ -151,7 +152,7 @@ return {
     end
     if call and used then
       local more = used - call.tokens
-      q.tsum = q.tsum + more
+      if A[5] ~= 'limited' then q.tsum = q.tsum + more end
       q.tnext = math.max(q.tnext + more * gap(q, now, 't', s[2]), math.min(q.tnext, now - CREDIT))
     end
     if call and A[4] == '1' then

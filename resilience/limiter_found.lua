@@ -13,6 +13,7 @@
 local STRETCH = 10 * SECOND -- over which starts are counted
 local ENOUGH = 50           -- calls that measure a limit
 local FEW = 10              -- calls that measure it roughly, to a tenth
+local LEAST = 0.5           -- of a limit stays after a 429, however little seems to have passed
 local NEARLY = 0.9          -- of two limits the one that is farther from its flow than this was not reached
 
 local SLOW = 30             -- seconds for which a well measured limit grows slowly
@@ -48,16 +49,13 @@ end
 local function unit(q, d) return d == 'r' and 1 or math.max(1, q.tsum / math.max(1, q.rsum)) end
 
 -- passed is how much the provider let through before this call, which it
--- refused. Tokens of refused calls have been taken off the sum already.
-local function passed(q, call, d)
-  if d == 'r' then return call.rsum - q.refused end
-  return call.tsum - call.tokens
-end
+-- refused: what was reserved until then, but for what has been refused.
+local function passed(q, call, d) return call[d .. 'sum'] - q[d .. 'refused'] end
 
 -- refuse takes in that a call was refused. If it came before the one that is the
 -- mark, what had passed until then was less by it.
 local function refuse(q, call)
-  q.refused = q.refused + 1
+  q.rrefused, q.trefused = q.rrefused + 1, q.trefused + call.tokens
   if call.rsum < q.rorder then q.rpassed = q.rpassed - 1 end
   if call.rsum < q.torder then q.tpassed = q.tpassed - call.tokens end
 end
@@ -88,6 +86,7 @@ local function find(q, now, call, d)
     elseif of >= FEW then
       less = math.min(less, 1.1 * measured)
     end
+    less = math.max(less, (enough and LEAST or 0.7) * was)
     q[d .. 'found'] = less
     if enough or not settled then q[d .. 'slow'] = math.floor(SLOW * math.min(1, of / ENOUGH)) end
     if not enough then return less / was end -- and counts on from the same mark

@@ -118,7 +118,10 @@ func (m *limiterModel) putOff(till time.Duration) {
 	if more <= 0 {
 		return
 	}
-	m.pause, m.shift = till, m.shift+more-time.Microsecond // whose time is this very moment has started
+	if m.now >= m.pause {
+		m.shift -= time.Microsecond // whose time is this very moment has started
+	}
+	m.pause, m.shift = till, m.shift+more
 	for _, at := range append(m.waiting(), &m.request, &m.token) {
 		if *at > m.now {
 			*at += more

@@ -348,6 +348,24 @@ func TestPauseMovesThoseWhoWaitForTheirTime(t *testing.T) {
 	})
 }
 
+// Whoever waited for the end of a pause that grew meanwhile started a moment
+// before the end, and its 429 was taken for one of the wave before: nothing was
+// ever learned from a wave whose 429s asked for pauses of different lengths.
+func TestPauseThatGrewDidNotLetTheNext429sTeach(t *testing.T) {
+	underQuota(t, Quota{TokensPerMinute: 1_000_000}, func(t *testing.T, d *desk) {
+		d.needsTime()
+		first, second := d.admit(newCall("a")), d.admit(newCall("a"))
+		d.leave(first, jobs.Attempt{Kind: jobs.RateLimited, RetryAfter: 500 * time.Millisecond})
+		waits := d.admit(newCall("a"))
+		d.leave(second, jobs.Attempt{Kind: jobs.RateLimited, RetryAfter: 5 * time.Second})
+		d.pass(6 * time.Second)
+		d.leave(waits, jobs.Attempt{Kind: jobs.RateLimited, RetryAfter: time.Second})
+		if s := d.quota().Share; s > 0.96 {
+			t.Errorf("share %v after two waves, want less than after one, 0.97", s)
+		}
+	})
+}
+
 func TestNobodyWaitsForACallThatIsNotKnown(t *testing.T) {
 	underQuota(t, Quota{RequestsPerMinute: 600}, func(t *testing.T, d *desk) {
 		left := d.admit(newCall("a"))
