@@ -83,7 +83,8 @@ type schedule struct {
 
 	// limits says that the provider's limits are met. The calls that wait for
 	// one in a worker's line go on at one moment, in an order that is the
-	// scheduler's: without, the same seed makes the same ledger every time.
+	// scheduler's: without, the same seed makes the same ledger, but for the
+	// times of calls where many wait at one moment for Redis to be back.
 	limits bool
 }
 
