@@ -87,15 +87,11 @@ func run(ctx context.Context, args []string, out, notes io.Writer) int {
 
 // try runs a schedule in a folder of its own.
 func (o *options) try(ctx context.Context, notes io.Writer) (v *verdict, err error) {
-	dir, err := os.MkdirTemp("", "drover-chaos-")
+	dir, remove, err := process.Folder("chaos", o.keep, notes)
 	if err != nil {
-		return nil, fmt.Errorf("making a folder for the data: %w", err)
+		return nil, err
 	}
-	if o.keep {
-		_, _ = fmt.Fprintln(notes, "data and logs are in", dir)
-	} else {
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	}
+	defer func() { err = errors.Join(err, remove()) }()
 	r := &rig{options: *o, notes: notes, dir: dir}
 	return r.run(ctx)
 }

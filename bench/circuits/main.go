@@ -6,10 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"sync"
-	"syscall"
 
 	"github.com/drover-batch/drover/bench/process"
 )
@@ -22,15 +19,7 @@ type options struct {
 	json    bool
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		_, _ = fmt.Fprintln(os.Stderr, "circuits:", err)
-		os.Exit(1)
-	}
-}
+func main() { process.Main("circuits", run) }
 
 func read(args []string, notes io.Writer) (*options, error) {
 	o := &options{workers: []int{1, 4, 8}}
@@ -58,15 +47,11 @@ func run(ctx context.Context, args []string, out, notes io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "drover-circuits-")
+	dir, remove, err := process.Folder("circuits", o.keep, notes)
 	if err != nil {
-		return fmt.Errorf("making a folder for the data: %w", err)
+		return err
 	}
-	if o.keep {
-		_, _ = fmt.Fprintln(notes, "data and logs are in", dir)
-	} else {
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	}
+	defer func() { err = errors.Join(err, remove()) }()
 	all, err := o.play(ctx, dir, notes)
 	switch {
 	case errors.Is(err, process.ErrMissing) && !o.require:

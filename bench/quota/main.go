@@ -6,10 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/drover-batch/drover/bench/process"
@@ -28,15 +25,7 @@ type options struct {
 	json     bool
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		_, _ = fmt.Fprintln(os.Stderr, "quota:", err)
-		os.Exit(1)
-	}
-}
+func main() { process.Main("quota", run) }
 
 // run is the whole program; main only adds the process around it.
 func run(ctx context.Context, args []string, out, notes io.Writer) (err error) {
@@ -44,15 +33,11 @@ func run(ctx context.Context, args []string, out, notes io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "drover-quota-")
+	dir, remove, err := process.Folder("quota", o.keep, notes)
 	if err != nil {
-		return fmt.Errorf("making a folder for the data: %w", err)
+		return err
 	}
-	if o.keep {
-		_, _ = fmt.Fprintln(notes, "data and logs are in", dir)
-	} else {
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	}
+	defer func() { err = errors.Join(err, remove()) }()
 	r := &rig{options: *o, notes: notes, dir: dir}
 	figures, err := r.run(ctx)
 	if errors.Is(err, process.ErrMissing) && !o.require {
