@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -459,7 +460,9 @@ func TestNewBatchIsNoticedAtOnce(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		s := w.source("w1")
 		w.nothing(s, 3*time.Second)
-		go w.enqueue(batch("b"), 1)
+		var enqueued sync.WaitGroup
+		enqueued.Go(func() { w.enqueue(batch("b"), 1) })
+		defer enqueued.Wait()
 		began := time.Now()
 		w.take(s, 1)
 		if took := time.Since(began); took > 100*time.Millisecond {
