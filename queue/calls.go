@@ -92,7 +92,7 @@ func (q *Queue) CallLog(ctx context.Context, worker string, onEnded func(calls [
 // register writes an empty message, so that whoever counts calls finds the
 // record before the first call is admitted.
 func (l *CallLog) register(ctx context.Context) error {
-	return l.q.insist(ctx, l.q.cfg.StorePatience, func() error {
+	return l.q.insist(ctx, l.subject, l.q.cfg.StorePatience, func() error {
 		there, err := lastOn(ctx, l.q.calls, l.subject)
 		if err != nil {
 			return err

@@ -155,14 +155,15 @@ func (q *Queue) bind(ctx context.Context) error {
 	if most := q.jobs.CachedInfo().Config.MaxBytes; most > 0 {
 		q.groupBytes = min(groupBytes, int(most/8)) // a group must find room whole
 	}
-	for name, j := range map[string]**journal{
-		"OUTCOMES": &q.outcomes, "DEAD": &q.dead, "WASTE": &q.waste, "RETURNS": &q.returns, "STEPS": &q.steps,
-	} {
-		s, err := q.js.Stream(ctx, q.stream(name))
+	for _, j := range []struct {
+		name string
+		at   **journal
+	}{{"OUTCOMES", &q.outcomes}, {"DEAD", &q.dead}, {"WASTE", &q.waste}, {"RETURNS", &q.returns}, {"STEPS", &q.steps}} {
+		s, err := q.js.Stream(ctx, q.stream(j.name))
 		if err != nil {
-			return fmt.Errorf("stream %s: %w", q.stream(name), err)
+			return fmt.Errorf("stream %s: %w", q.stream(j.name), err)
 		}
-		*j = newJournal(q.js, s, q.room)
+		*j.at = newJournal(q.js, s, q.room)
 	}
 	if q.calls, err = q.js.Stream(ctx, q.stream("CALLS")); err != nil {
 		return fmt.Errorf("stream %s: %w", q.stream("CALLS"), err)

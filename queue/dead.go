@@ -114,7 +114,7 @@ func (q *Queue) requeue(ctx context.Context, l *jobs.DeadLetter) error {
 	mark := newMsg(q.replayed(j.Batch, j.ID), nil)
 	mark.Header.Set(runHeader, strconv.Itoa(j.Run))
 	mark.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
-	return q.insist(ctx, q.cfg.StorePatience, func() error {
+	return q.insist(ctx, string(j.ID), q.cfg.StorePatience, func() error {
 		before, err := lastOn(ctx, q.jobs, mark.Subject)
 		if err != nil || before != nil && runOf(before.Header) >= j.Run {
 			return err

@@ -127,7 +127,7 @@ func (q *Queue) Cancel(ctx context.Context, id string) (int, error) {
 // broker refuses their next group and the total is final.
 func (q *Queue) sealCancelled(ctx context.Context, id string) (*manifest, error) {
 	var final Position
-	err := q.insist(ctx, q.cfg.StorePatience, func() error {
+	err := q.insist(ctx, id, q.cfg.StorePatience, func() error {
 		at, seq, err := q.cursorOf(ctx, id)
 		if err != nil {
 			return err

@@ -49,7 +49,7 @@ func (q *Queue) InFlight(ctx context.Context) ([]jobs.Spend, error) {
 		return nil, err
 	}
 	for _, s := range subjects {
-		err := q.insist(ctx, q.cfg.StorePatience, func() error {
+		err := q.insist(ctx, s, q.cfg.StorePatience, func() error {
 			_, err := publishAll(ctx, q.js, []*nats.Msg{newMsg(s, []byte("{}"))})
 			return err
 		})

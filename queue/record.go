@@ -39,7 +39,7 @@ func (r *record) store(ctx context.Context, q *Queue, patience time.Duration) er
 	if err != nil || r.Waste.Delivery == 0 {
 		return err
 	}
-	return q.insist(ctx, patience, func() error { return q.recordReturn(ctx, r.Job, r.Waste.Delivery, r.Waste.Attempts) })
+	return q.insist(ctx, string(r.Job.ID), patience, func() error { return q.recordReturn(ctx, r.Job, r.Waste.Delivery, r.Waste.Attempts) })
 }
 
 func (r *record) attempts() []jobs.Attempt {
@@ -47,6 +47,20 @@ func (r *record) attempts() []jobs.Attempt {
 		return r.Outcome.Attempts
 	}
 	return r.Waste.Attempts
+}
+
+// since is when that happened which it tells of.
+func (r *record) since() time.Time {
+	if r.Outcome != nil {
+		return r.Outcome.Finished
+	}
+	at := time.Unix(0, 0)
+	for i := range r.Waste.Attempts {
+		if end := r.Waste.Attempts[i].Started.Add(r.Waste.Attempts[i].Took); end.After(at) {
+			at = end
+		}
+	}
+	return at
 }
 
 // recordMark begins every file, and says in which form it is written.

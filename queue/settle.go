@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"strconv"
 	"time"
 
@@ -29,7 +30,7 @@ func (q *Queue) settle(ctx context.Context, j *jobs.Job, o *jobs.Outcome, patien
 		return fmt.Errorf("storing the outcome of job %s: %w", j.ID, err)
 	}
 	var won bool
-	err = q.insist(ctx, patience, func() (err error) {
+	err = q.insist(ctx, string(j.ID), patience, func() (err error) {
 		if err = q.stow(ctx, m); err == nil {
 			won, err = q.compete(ctx, m, j)
 		}
@@ -44,9 +45,9 @@ func (q *Queue) settle(ctx context.Context, j *jobs.Job, o *jobs.Outcome, patien
 	q.dropSteps(ctx, o)
 	switch {
 	case o.Status == jobs.Dead:
-		return q.insist(ctx, patience, func() error { return q.ensureLetter(ctx, j, o) })
+		return q.insist(ctx, string(j.ID), patience, func() error { return q.ensureLetter(ctx, j, o) })
 	case j.Run > 1:
-		return q.insist(ctx, patience, func() error { return q.withdraw(ctx, j.Batch, j.ID, j.Run) })
+		return q.insist(ctx, string(j.ID), patience, func() error { return q.withdraw(ctx, j.Batch, j.ID, j.Run) })
 	}
 	return nil
 }
@@ -56,7 +57,7 @@ func (q *Queue) settle(ctx context.Context, j *jobs.Job, o *jobs.Outcome, patien
 func (q *Queue) lost(ctx context.Context, j *jobs.Job, o *jobs.Outcome, patience time.Duration) error {
 	attempts := ownAttempts(o)
 	if stepped(o) {
-		err := q.insist(ctx, patience, func() error {
+		err := q.insist(ctx, string(j.ID), patience, func() error {
 			there, err := q.Outcome(ctx, j.Batch, j.ID)
 			if err == nil {
 				attempts = without(attempts, there.Attempts)
@@ -123,10 +124,11 @@ func mayBeStored(err error) bool {
 }
 
 // insist repeats a write until it succeeds, is refused for good or patience is
-// over, waiting longer and longer in between. Without patience it tries once.
-func (q *Queue) insist(ctx context.Context, patience time.Duration, write func() error) error {
+// over, waiting longer and longer in between, and everybody differently. Without
+// patience it tries once.
+func (q *Queue) insist(ctx context.Context, whose string, patience time.Duration, write func() error) error {
 	began := time.Now()
-	for wait := firstWait; ; wait = min(2*wait, lastWait) {
+	for longest := firstWait; ; longest = min(2*longest, lastWait) {
 		err := write()
 		if err == nil || refused(err) && !conflict(err) && !full(err) && !passing(err) {
 			return err
@@ -134,10 +136,20 @@ func (q *Queue) insist(ctx context.Context, patience time.Duration, write func()
 		if !refused(err) {
 			q.missed()
 		}
+		wait := spread(longest, whose)
 		if time.Since(began)+wait > patience || pause(ctx, wait) != nil {
 			return unstored{err}
 		}
 	}
+}
+
+// spread is half of a wait and up to half of it more, by the name of who waits:
+// many who failed at one moment do not come back at one.
+func spread(longest time.Duration, whose string) time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(whose))
+	half := uint64(longest / 2)
+	return time.Duration(half + half*uint64(h.Sum32())>>32)
 }
 
 // settleFirst is how long nothing is lent after NATS was away. Leases may have

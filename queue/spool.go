@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -129,7 +131,7 @@ func (s *Spool) put(d *delivery, r *record) error {
 	if err != nil {
 		return err
 	}
-	w, err := s.reserve(int64(len(data)))
+	w, err := s.reserve(r.since(), int64(len(data)))
 	if err != nil {
 		return err
 	}
@@ -138,12 +140,12 @@ func (s *Spool) put(d *delivery, r *record) error {
 }
 
 // reserve makes room for a record.
-func (s *Spool) reserve(size int64) (*waiting, error) {
+func (s *Spool) reserve(since time.Time, size int64) (*waiting, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.bytes+size <= s.config.MaxBytes {
 		s.bytes += size
-		return &waiting{path: s.path(s.name()), size: size}, nil
+		return &waiting{path: s.path(s.name(since.UnixNano())), size: size}, nil
 	}
 	err := fmt.Errorf("%d answers of %d bytes wait in %s and there is no room for one of %d; no new calls are made: raise worker.spool",
 		len(s.waiting), s.bytes, s.config.Dir, size)
@@ -167,7 +169,7 @@ func (s *Spool) written(w *waiting, err error) error {
 		return err
 	}
 	s.broken = nil
-	s.waiting = append(s.waiting, w)
+	s.line(w)
 	if len(s.waiting) == 1 {
 		s.config.OnWaiting(1)
 	}
@@ -175,10 +177,18 @@ func (s *Spool) written(w *waiting, err error) error {
 	return nil
 }
 
-// name is that of the next file. The caller holds the lock.
-func (s *Spool) name() string {
+// line puts a record where its turn is: files are dealt with in the order of
+// their names. The caller holds the lock.
+func (s *Spool) line(w *waiting) {
+	at, _ := slices.BinarySearchFunc(s.waiting, w, func(a, b *waiting) int { return strings.Compare(a.path, b.path) })
+	s.waiting = slices.Insert(s.waiting, at, w)
+}
+
+// name is that of the next file, for a record of that time in Unix nanoseconds.
+// The caller holds the lock.
+func (s *Spool) name(since int64) string {
 	s.next++
-	return fmt.Sprintf("%012d%s", s.next-1, recordExt)
+	return fmt.Sprintf("%019d-%06d%s", since, s.next-1, recordExt)
 }
 
 func (s *Spool) path(name string) string { return filepath.Join(s.config.Dir, name) }

@@ -116,8 +116,7 @@ func (s *Spool) skip(entries []os.DirEntry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range entries {
-		var n uint64
-		if _, err := fmt.Sscanf(e.Name(), "%d"+recordExt, &n); err == nil && n >= s.next {
+		if _, n := parts(e.Name()); n >= s.next {
 			s.next = n + 1
 		}
 	}
@@ -134,6 +133,15 @@ func whole(path string) bool {
 	return err == nil
 }
 
+// parts are of when a file's record is, and its number: 0 where the name does
+// not say.
+func parts(name string) (since int64, n uint64) {
+	if _, err := fmt.Sscanf(name, "%d-%d", &since, &n); err != nil {
+		return 0, 0
+	}
+	return since, n
+}
+
 func (s *Spool) adopt(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -141,11 +149,12 @@ func (s *Spool) adopt(path string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := &waiting{path: s.path(s.name()), size: info.Size()}
+	since, _ := parts(filepath.Base(path))
+	w := &waiting{path: s.path(s.name(since)), size: info.Size()}
 	if err := os.Rename(path, w.path); err != nil {
 		return err
 	}
 	s.bytes += w.size
-	s.waiting = append(s.waiting, w)
+	s.line(w)
 	return nil
 }

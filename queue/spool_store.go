@@ -68,7 +68,10 @@ func (s *Spool) Drain(ctx context.Context) error {
 		errs := make([]error, len(batch))
 		var wg sync.WaitGroup
 		for i, w := range batch {
-			wg.Go(func() { errs[i] = s.store(ctx, w) })
+			wg.Go(func() {
+				time.Sleep(time.Duration(i) * time.Microsecond) // so that they go in order
+				errs[i] = s.store(ctx, w)
+			})
 		}
 		wg.Wait()
 		if err := errors.Join(errs...); err != nil {

@@ -370,3 +370,29 @@ func TestReturnThatIsRecordedTwiceCountsOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestAnswersThatWaitAreStoredInTheOrderTheyCame(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 3)
+		dir := filepath.Join(w.dir, "spool", "w1")
+		s := w.spool(w.q, dir, 0)
+		lent := w.take(w.source("w1"), 3)
+		for i, d := range lent { // the newest first
+			o := answer(d, "w1")
+			o.Finished = time.Now().Add(-time.Duration(i) * time.Minute)
+			w.must(s.put(nil, &record{Job: d.Job(), Outcome: o}))
+		}
+		for range 2 {
+			for i, waits := range s.oldest(3) {
+				data, err := os.ReadFile(waits.path)
+				w.must(err)
+				r, err := decodeRecord(data)
+				w.must(err)
+				if want := lent[2-i].Job().ID; r.Job.ID != want {
+					t.Errorf("number %d is %s, want %s", i, r.Job.ID, want)
+				}
+			}
+			s = w.spool(w.q, dir, 0) // the next process
+		}
+	})
+}

@@ -128,7 +128,7 @@ func (d *delivery) checkpoint(ctx context.Context, c *jobs.Checkpoint) error {
 	}
 	before, lost := s.id, false
 	s.id = m.Header.Get(idHeader)
-	err = d.q.insist(ctx, stepPatience, func() error {
+	err = d.q.insist(ctx, string(d.job.ID), stepPatience, func() error {
 		if err := d.q.stow(ctx, m); err != nil {
 			return err
 		}

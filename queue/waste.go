@@ -89,7 +89,7 @@ func (q *Queue) writeWaste(ctx context.Context, subject string, w *Waste, patien
 	w.At = time.Now().UTC()
 	var m *nats.Msg
 	var unknown error
-	err := q.insist(ctx, patience, func() error {
+	err := q.insist(ctx, subject, patience, func() error {
 		if m == nil {
 			b, err := q.Batch(ctx, w.Batch)
 			if errors.Is(err, ErrNoBatch) {
