@@ -68,7 +68,7 @@ func (a *Allowance) take(h *standing) {
 	if a.config.Record != nil {
 		generation = a.config.Record.Generation()
 	}
-	pass, err := a.gate.ask(a.life, h.call)()
+	pass, err := a.gate.ask(a.life, h.call, nil)()
 	if err != nil || pass.Refusal != nil { // should it be held all the same, the gate gives it back
 		a.mu.Lock()
 		defer a.mu.Unlock()

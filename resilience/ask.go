@@ -17,7 +17,8 @@ type question struct {
 	gate  *Gate
 	call  *jobs.Call
 	entry *entry
-	reply chan admission // one, never blocks
+	heard func(Pass, error) // told first, of an answer that somebody waits for; may be nil
+	reply chan admission    // one, never blocks
 
 	mu        sync.Mutex
 	answered  bool
@@ -29,9 +30,10 @@ type admission struct {
 	err  error
 }
 
-// ask asks the guards; what it returns blocks for their answer.
-func (g *Gate) ask(ctx context.Context, call *jobs.Call) pending {
-	q := &question{gate: g, call: call, reply: make(chan admission, 1)}
+// ask asks the guards; what it returns blocks for their answer. heard may be
+// nil.
+func (g *Gate) ask(ctx context.Context, call *jobs.Call, heard func(Pass, error)) pending {
+	q := &question{gate: g, call: call, heard: heard, reply: make(chan admission, 1)}
 	q.entry = &entry{op: lua.Op{Kind: lua.Enter, Call: call.ID, Lease: g.config.Lease}, answer: q.answer}
 	for _, guard := range g.concerned(call) {
 		if s := guard.Enter(call); !s.None() {
@@ -39,7 +41,7 @@ func (g *Gate) ask(ctx context.Context, call *jobs.Call) pending {
 		}
 	}
 	if err := g.send(q.entry); err != nil {
-		return func() (Pass, error) { return Pass{}, err }
+		return func() (Pass, error) { return q.tell(Pass{}, err) }
 	}
 	return func() (Pass, error) { return q.await(ctx) }
 }
@@ -51,7 +53,7 @@ func (q *question) await(ctx context.Context) (Pass, error) {
 	case <-ctx.Done():
 	}
 	if q.abandon() {
-		return Pass{}, fmt.Errorf("entering the gate: %w", context.Cause(ctx))
+		return q.tell(Pass{}, fmt.Errorf("entering the gate: %w", context.Cause(ctx)))
 	}
 	r := <-q.reply // it came at the same moment
 	return r.pass, r.err
@@ -89,12 +91,23 @@ func (q *question) answer(r lua.Reply, err error) {
 	if admitted && abandoned || err != nil && !errors.Is(err, errShut) && !unsent(err) {
 		q.gate.undo(q.call)
 	}
+	var pass Pass
 	if err != nil {
-		q.reply <- admission{err: fmt.Errorf("asking the guards: %w", err)}
-		return
+		err = fmt.Errorf("asking the guards: %w", err)
+	} else {
+		pass, err = passOf(r)
 	}
-	pass, err := passOf(r)
+	if !abandoned {
+		q.tell(pass, err)
+	}
 	q.reply <- admission{pass, err}
+}
+
+func (q *question) tell(pass Pass, err error) (Pass, error) {
+	if q.heard != nil {
+		q.heard(pass, err)
+	}
+	return pass, err
 }
 
 func passOf(r lua.Reply) (Pass, error) {

@@ -136,11 +136,12 @@ func (g *Gate) Enter(ctx context.Context, call *jobs.Call) (Pass, error) {
 	if err := context.Cause(ctx); err != nil {
 		return Pass{}, fmt.Errorf("entering the gate: %w", err)
 	}
-	ask := func() pending { return g.ask(ctx, call) }
 	if g.limiter == nil {
-		return ask()()
+		return g.ask(ctx, call, nil)()
 	}
-	return g.limiter.line(call.Model).enter(ctx, call, ask)
+	return g.limiter.line(call.Model).enter(ctx, call, func(heard func(Pass, error)) pending {
+		return g.ask(ctx, call, heard)
+	})
 }
 
 // Ahead tells how long the call would wait in the local line of its quota.

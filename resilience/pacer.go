@@ -47,13 +47,25 @@ type line struct {
 // place is a call in the line. Whose turn it is asks at once, in the line's
 // order, before anybody has to be woken for it.
 type place struct {
+	whose   string
 	due     time.Time
 	share   *share
-	charged bool           // to its share
-	arrived int            // decides between those due at the same moment
-	ask     func() pending // does not block
-	turn    chan pending   // of the call that was asked for; nil: it takes too long, come back when due
+	charged bool // to its share
+	arrived int  // decides between those due at the same moment
+	ask     inquiry
+	turn    chan *turn // nil: it takes too long, come back when due
 }
+
+// turn is a call's turn to ask.
+type turn struct {
+	answer pending
+	again  bool // with the answer: the call waits for another turn
+}
+
+// inquiry asks without blocking. heard is told the answer once, before whoever
+// waits for it and never from within: so the next in the line have asked before
+// the answers are all handed out, and go along with the next group.
+type inquiry func(heard func(Pass, error)) pending
 
 // pending blocks for the answer to what was asked.
 type pending func() (Pass, error)
@@ -77,23 +89,23 @@ func newLine(q Quota, patience, horizon time.Duration) *line {
 
 // enter asks when it is this call's turn. It blocks as long as that is within
 // the limiter's patience; otherwise it refuses and keeps the call's turn.
-func (l *line) enter(ctx context.Context, call *jobs.Call, ask func() pending) (Pass, error) {
+func (l *line) enter(ctx context.Context, call *jobs.Call, ask inquiry) (Pass, error) {
 	p, no := l.join(call, ask)
 	for p != nil {
-		var answer pending
+		var t *turn
 		select {
-		case answer = <-p.turn:
+		case t = <-p.turn:
 		case <-ctx.Done():
 			if l.quit(p) {
 				return Pass{}, fmt.Errorf("waiting for the quota: %w", context.Cause(ctx))
 			}
-			answer = <-p.turn // it came at the same moment
+			t = <-p.turn // it came at the same moment
 		}
-		if answer == nil {
-			return Pass{Refusal: l.sendAway(whose(call), p)}, nil
+		if t == nil {
+			return Pass{Refusal: l.sendAway(p)}, nil
 		}
-		pass, err := answer()
-		if !l.again(whose(call), p, pass, err) {
+		pass, err := t.answer()
+		if !t.again {
 			return pass, err
 		}
 	}
@@ -101,7 +113,7 @@ func (l *line) enter(ctx context.Context, call *jobs.Call, ask func() pending) (
 }
 
 // join gives the call a place, or a refusal if its turn is too far off.
-func (l *line) join(call *jobs.Call, ask func() pending) (*place, *Refusal) {
+func (l *line) join(call *jobs.Call, ask inquiry) (*place, *Refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -120,7 +132,7 @@ func (l *line) join(call *jobs.Call, ask func() pending) (*place, *Refusal) {
 		return nil, l.book(whose(call), due)
 	}
 	l.arrived++
-	p := &place{due: due, share: s, arrived: l.arrived, ask: ask, turn: make(chan pending, 1)}
+	p := &place{whose: whose(call), due: due, share: s, arrived: l.arrived, ask: ask, turn: make(chan *turn, 1)}
 	l.queue(p)
 	l.serve()
 	return p, nil
@@ -176,15 +188,15 @@ func (l *line) book(call string, due time.Time) *Refusal {
 	}
 }
 
-func (l *line) sendAway(call string, p *place) *Refusal {
+func (l *line) sendAway(p *place) *Refusal {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.book(call, p.due)
+	return l.book(p.whose, p.due)
 }
 
-// again takes in the answer to the call whose turn it was, and reports whether
+// heard takes in the answer to the call whose turn it was, and reports whether
 // it waits for another.
-func (l *line) again(call string, p *place, pass Pass, err error) bool {
+func (l *line) heard(p *place, pass Pass, err error) (again bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	defer l.serve()
@@ -203,7 +215,7 @@ func (l *line) again(call string, p *place, pass Pass, err error) bool {
 			l.queue(p)
 			return true
 		}
-		l.booked[call] = l.until
+		l.booked[p.whose] = l.until
 		l.shares.follow(p.share, latest(l.shares.after(p.share), l.until), l.pace)
 		l.disperse()
 	}
@@ -273,9 +285,9 @@ func (l *line) serve() {
 	for now := time.Now(); len(l.waiting) > 0 && l.asking < l.window; {
 		wait := l.until.Sub(now)
 		if wait <= 0 {
-			turn := l.rate.ReserveN(now, 1)
-			if wait = turn.DelayFrom(now); wait > 0 {
-				turn.CancelAt(now)
+			start := l.rate.ReserveN(now, 1)
+			if wait = start.DelayFrom(now); wait > 0 {
+				start.CancelAt(now)
 			}
 		}
 		if wait > 0 {
@@ -283,8 +295,11 @@ func (l *line) serve() {
 			return
 		}
 		first := l.shares.first(l.waiting)
-		l.waiting[first].share.asked(1)
-		l.waiting[first].turn <- l.waiting[first].ask()
+		p := l.waiting[first]
+		p.share.asked(1)
+		t := &turn{}
+		t.answer = p.ask(func(pass Pass, err error) { t.again = l.heard(p, pass, err) })
+		p.turn <- t
 		l.waiting = slices.Delete(l.waiting, first, first+1)
 		l.asking++
 	}

@@ -35,7 +35,10 @@ func (w *window) ask() (Pass, error) {
 	return Pass{}, nil
 }
 
-func (w *window) answer() pending { return at(w.ask()) }
+func (w *window) answer(heard func(Pass, error)) pending {
+	pass, err := w.ask()
+	return at(heard, pass, err)
+}
 
 // one is a call for a job of that name, under an id of its own.
 func one(job string) *jobs.Call {
@@ -43,7 +46,12 @@ func one(job string) *jobs.Call {
 }
 
 // at is an answer that is there at once.
-func at(pass Pass, err error) pending { return func() (Pass, error) { return pass, err } }
+func at(heard func(Pass, error), pass Pass, err error) pending {
+	return func() (Pass, error) {
+		heard(pass, err)
+		return pass, err
+	}
+}
 
 // queueUp sends n calls into the line one after the other and returns in which
 // order they were admitted, and the refusals.
@@ -52,14 +60,14 @@ func queueUp(l *line, n int, ask func() (Pass, error)) (order []int, refused []*
 	var calls sync.WaitGroup
 	for i := range n {
 		calls.Go(func() {
-			pass, _ := l.enter(context.Background(), one(fmt.Sprint(i)), func() pending {
+			pass, _ := l.enter(context.Background(), one(fmt.Sprint(i)), func(heard func(Pass, error)) pending {
 				mu.Lock()
 				defer mu.Unlock()
 				pass, err := ask()
 				if err == nil && pass.Refusal == nil {
 					order = append(order, i)
 				}
-				return at(pass, err)
+				return at(heard, pass, err)
 			})
 			mu.Lock()
 			defer mu.Unlock()
