@@ -151,8 +151,8 @@ func (r *rebuilding) fill(ctx context.Context, records Records) (string, error) 
 		return "", err
 	}
 	args := append([]any{"fill", r.owner, len(r.drop) / 2}, anys(r.drop)...)
-	for key, d := range r.sums {
-		fields, err := d.encode()
+	for _, key := range slices.Sorted(maps.Keys(r.sums)) {
+		fields, err := r.sums[key].encode()
 		if err != nil {
 			return "", fmt.Errorf("encoding the sums of %s: %w", key, err)
 		}
@@ -304,8 +304,9 @@ func (d *draft) encode() (string, error) {
 
 func (r *rebuilding) readHolds(ctx context.Context) error {
 	r.holds = map[string]*hold{}
-	for where, key := range map[string]string{"live": r.l.live, "lapsed": r.l.lapsed} {
-		found, err := r.rdb.HGetAll(ctx, key).Result()
+	keys := map[string]string{"live": r.l.live, "lapsed": r.l.lapsed}
+	for _, where := range slices.Sorted(maps.Keys(keys)) {
+		found, err := r.rdb.HGetAll(ctx, keys[where]).Result()
 		if err != nil {
 			return fmt.Errorf("reading the %s holds: %w", where, err)
 		}

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -46,7 +45,7 @@ func (p *Pool) fetch(taking, working context.Context, free *slots, running *sync
 			return
 		case err != nil:
 			p.Log.Warn().Err(err).Dur("pause", pause).Msg("asking for jobs")
-			sleep(taking, pause/2+rand.N(pause/2))
+			sleep(taking, pause/2+time.Duration(p.Random()*float64(pause/2)))
 			pause = min(2*pause, longPause)
 			continue
 		case n > 0 && len(lent) == 0 && time.Since(asked) < idlePause:

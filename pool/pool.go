@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -56,6 +57,10 @@ type Pool struct {
 	// lease is not renewed any more, so that another worker gets it.
 	Longest time.Duration
 
+	// Random returns a number in [0,1), by which pauses after errors differ;
+	// default math/rand/v2's.
+	Random func() float64
+
 	OnOutcome func(*jobs.Outcome) // told of each outcome that was stored; may be nil
 	Log       zerolog.Logger      // the zero value is silent
 
@@ -91,6 +96,9 @@ func (p *Pool) Run(taking, working context.Context) {
 }
 
 func (p *Pool) setDefaults() {
+	if p.Random == nil {
+		p.Random = rand.Float64
+	}
 	if p.Slots <= 0 {
 		p.Slots = 64
 	}

@@ -3,6 +3,7 @@ package resilience
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -74,10 +75,7 @@ func (g *Gate) close() {
 // otherwise hold money until somebody makes the next call.
 func (g *Gate) beat() {
 	g.mu.Lock()
-	calls := make([]string, 0, len(g.live))
-	for call := range g.live {
-		calls = append(calls, call)
-	}
+	calls := slices.Sorted(maps.Keys(g.live))
 	g.mu.Unlock()
 	for first := true; first || len(calls) > 0; first = false {
 		n := min(len(calls), beatChunk)

@@ -2,6 +2,8 @@ package resilience
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/drover-batch/drover/internal/lua"
@@ -89,7 +91,8 @@ func (g *Gate) watch() {
 // for no other reason: nobody remembers for ever what was counted. Callers hold
 // mu.
 func (g *Gate) retell(lost bool) {
-	for call, r := range g.told {
+	for _, call := range slices.Sorted(maps.Keys(g.told)) {
+		r := g.told[call]
 		r.lost = r.lost || lost
 		switch {
 		case r.lost:

@@ -32,6 +32,9 @@ func (w *Worker) herald(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
+		if ctx.Err() != nil {
+			return // which select may pass over when both are there
+		}
 		err := w.Ledger.Alerts(ctx, w.parts.Redis, func(a budget.Alert) error {
 			w.announce(ctx, a)
 			return nil

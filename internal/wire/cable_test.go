@@ -127,7 +127,21 @@ func (f *frame) rank() string {
 	case bytes.Contains(f.data, []byte("Nats-Batch-Id")):
 		return "4"
 	}
+	if name := f.consumer(); name != "" {
+		return "2" + strings.ReplaceAll(f.subject+" "+text, name, "")
+	}
 	return "2" + f.subject + " " + text
+}
+
+// consumer is the name that a request gives to the consumer it is about, where
+// that is drawn at random: requests for those stay in order.
+func (f *frame) consumer() string {
+	about, ok := strings.CutPrefix(f.subject, "$JS.API.CONSUMER.")
+	about = strings.TrimPrefix(about, "MSG.") // .NEXT
+	if parts := strings.Split(about, "."); ok && len(parts) > 2 && !strings.HasSuffix(parts[1], "_JOBS") {
+		return parts[2]
+	}
+	return ""
 }
 
 // end lets what is on the wire arrive, and no more.

@@ -159,15 +159,11 @@ func anyStep(r *rand.Rand, steps []step) trap {
 }
 
 // mishaps are what goes wrong with a few calls all the time.
-func mishaps(limits bool) simulator.Odds {
-	odds := simulator.Odds{
-		"500": 0.03, "422": 0.01, simulator.Drop: 0.02, simulator.Cut: 0.02, simulator.Truncate: 0.01,
+func mishaps() simulator.Odds {
+	return simulator.Odds{
+		"429": 0.03, "500": 0.03, "422": 0.01, simulator.Drop: 0.02, simulator.Cut: 0.02, simulator.Truncate: 0.01,
 		simulator.Hang: 0.01, simulator.NoUsage: 0.02, simulator.Length: 0.01, simulator.Refuse: 0.01,
 	}
-	if limits {
-		odds["429"] = 0.03
-	}
-	return odds
 }
 
 func drawOutage(f *fault, r *rand.Rand) {

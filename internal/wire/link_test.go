@@ -217,6 +217,9 @@ func (l *link) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (l *link) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
+		if greets(cmd) {
+			return next(ctx, cmd)
+		}
 		err := l.ask(ctx, redisSteps(cmd), func() error { return next(ctx, cmd) })
 		if err != nil {
 			cmd.SetErr(err)
@@ -227,6 +230,9 @@ func (l *link) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 func (l *link) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if greets(cmds[0]) {
+			return next(ctx, cmds)
+		}
 		err := l.ask(ctx, []step{elsewhere}, func() error { return next(ctx, cmds) })
 		if err != nil {
 			for _, cmd := range cmds {
@@ -236,6 +242,11 @@ func (l *link) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 		return err
 	}
 }
+
+// greets reports whether a command is a new connection's first. A greeting takes
+// no time: of two who ask at one moment it is nobody's choice which has to open
+// a connection.
+func greets(cmd redis.Cmder) bool { return cmd.Name() == "hello" || cmd.Name() == "client" }
 
 // ask puts something to Redis. Where the reply is lost, the client waits for
 // it until its patience ends.

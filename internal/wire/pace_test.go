@@ -26,7 +26,10 @@ func (w *world) pace(m *member) {
 	}
 	p := &pace{process: m.name, asked: map[string]int{}}
 	m.lendAs(func(d jobs.Delivery) jobs.Delivery { return &pacedDelivery{d, p} })
+	m.worker.Pool.Random = p.random
 	for _, c := range m.worker.chains {
+		r := record(c.Gate)
+		r.Admission = &pacedAdmission{r.Admission, p}
 		c.Gate = &pacedGate{c.Gate, p}
 		c.Retry.Random = p.random
 	}
@@ -81,6 +84,28 @@ func (g *pacedGate) Enter(ctx context.Context, c *jobs.Call) (resilience.Pass, e
 	pass, err := g.Admission.Enter(ctx, c)
 	g.pace.step("entered", c.Job)
 	return pass, err
+}
+
+// pacedAdmission spreads the calls that were admitted together, before they are
+// put on record.
+type pacedAdmission struct {
+	resilience.Admission
+	pace *pace
+}
+
+// Enter implements resilience.Admission.
+func (a *pacedAdmission) Enter(ctx context.Context, c *jobs.Call) (resilience.Pass, error) {
+	pass, err := a.Admission.Enter(ctx, c)
+	a.pace.step("admitted", c.Job)
+	return pass, err
+}
+
+// record is what puts calls on record.
+func record(gate resilience.Admission) *recorded {
+	if s, ok := gate.(*sheltered); ok {
+		gate = s.Admission
+	}
+	return gate.(*recorded)
 }
 
 // Leave implements resilience.Admission.

@@ -23,6 +23,9 @@ func (w *Worker) tend(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
+		if ctx.Err() != nil {
+			return // which select may pass over when both are there
+		}
 		err := w.bookLapsed(ctx)
 		if err != nil {
 			w.deaf = time.Now()
