@@ -19,6 +19,10 @@ var ErrSettled = errors.New("the job already has an outcome")
 // this machine's disk instead. It is stored when the broker is back.
 var ErrSpooled = errors.New("NATS is away: this waits on disk until it is back")
 
+// ErrNoTurn says that a limit has no room for something before whoever wants it
+// stops waiting.
+var ErrNoTurn = errors.New("no turn in time")
+
 // Delivery is a job on loan to a worker. It ends in exactly one of Done, Bury
 // and Defer, goes back untouched with Return, or is let go of with Release.
 // Its methods may be called from any goroutine, but the ending ones only once.

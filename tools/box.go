@@ -6,7 +6,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/drover-batch/drover/jobs"
 )
@@ -35,6 +38,12 @@ type Config struct {
 	// knows whether it could, and must respect ctx.
 	Dial func(ctx context.Context, name string, s Server, note func(string)) (Session, error)
 
+	// Turn blocks until a server may be called again that allows so many calls
+	// a minute, which has to be before ctx ends: jobs.ErrNoTurn if it is not. The
+	// waiting of any call is at most longest. Default: this process keeps the
+	// pace alone.
+	Turn func(ctx context.Context, server string, perMinute int, longest time.Duration) error
+
 	// Note is told what happens to servers, without anything they say; may be
 	// nil.
 	Note func(server, what string)
@@ -49,6 +58,9 @@ func New(c Config) *Box {
 	if c.Dial == nil {
 		c.Dial = Connect
 	}
+	if c.Turn == nil {
+		c.Turn = alone()
+	}
 	if c.Note == nil {
 		c.Note = func(string, string) {}
 	}
@@ -57,6 +69,25 @@ func New(c Config) *Box {
 		b.servers[name] = newServer(name, s, c)
 	}
 	return b
+}
+
+// alone keeps the pace of one process.
+func alone() func(context.Context, string, int, time.Duration) error {
+	var mu sync.Mutex
+	paces := map[string]*rate.Limiter{}
+	return func(ctx context.Context, server string, perMinute int, _ time.Duration) error {
+		mu.Lock()
+		pace := paces[server]
+		if pace == nil {
+			pace = rate.NewLimiter(rate.Limit(float64(perMinute)/60), max(1, perMinute/60))
+			paces[server] = pace
+		}
+		mu.Unlock()
+		if pace.Wait(ctx) != nil {
+			return jobs.ErrNoTurn
+		}
+		return nil
+	}
 }
 
 // Close ends all servers and waits for them. Calls that are running fail.

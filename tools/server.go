@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/drover-batch/drover/jobs"
 )
 
@@ -62,13 +60,13 @@ const (
 
 // server is one tool server, started when it is needed.
 type server struct {
-	name string
-	cfg  Server
-	dial func(context.Context, string, Server, func(string)) (Session, error)
-	note func(string)
+	name  string
+	cfg   Server
+	dial  func(context.Context, string, Server, func(string)) (Session, error)
+	turns func(ctx context.Context, server string, perMinute int, longest time.Duration) error
+	note  func(string)
 
-	slots chan struct{} // calls that run
-	pace  *rate.Limiter
+	slots chan struct{}   // calls that run
 	life  context.Context // ends with close
 	end   context.CancelFunc
 	turn  chan struct{} // held by whoever starts it
@@ -92,14 +90,10 @@ func newServer(name string, s Server, c Config) *server {
 	if s.Concurrent <= 0 {
 		s.Concurrent = 8
 	}
-	pace := rate.NewLimiter(rate.Inf, 0)
-	if s.PerMinute > 0 {
-		pace = rate.NewLimiter(rate.Limit(float64(s.PerMinute)/60), max(1, s.PerMinute/60))
-	}
 	life, end := context.WithCancel(context.Background())
 	return &server{
-		name: name, cfg: s, dial: c.Dial, note: func(what string) { c.Note(name, what) },
-		slots: make(chan struct{}, s.Concurrent), pace: pace, life: life, end: end, turn: make(chan struct{}, 1),
+		name: name, cfg: s, dial: c.Dial, turns: c.Turn, note: func(what string) { c.Note(name, what) },
+		slots: make(chan struct{}, s.Concurrent), life: life, end: end, turn: make(chan struct{}, 1),
 	}
 }
 
@@ -152,8 +146,8 @@ func (s *server) call(ctx context.Context, tool string, arguments json.RawMessag
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}
-	if err := s.pace.Wait(ctx); err != nil {
-		return "", fmt.Errorf("%s may be called %d times a minute: wait, or go on without", s.name, s.cfg.PerMinute)
+	if err := s.await(ctx); err != nil {
+		return "", err
 	}
 	session, err := s.patiently(ctx)
 	if err != nil {
@@ -170,6 +164,18 @@ func (s *server) call(ctx context.Context, tool string, arguments json.RawMessag
 		return "", fmt.Errorf("the tool server %s ended during the call", s.name)
 	}
 	return "", fmt.Errorf("%s.%s failed: %w", s.name, tool, err)
+}
+
+// await waits until the server may be called.
+func (s *server) await(ctx context.Context) error {
+	if s.cfg.PerMinute == 0 {
+		return nil
+	}
+	err := s.turns(ctx, s.name, s.cfg.PerMinute, s.cfg.Timeout)
+	if errors.Is(err, jobs.ErrNoTurn) {
+		return fmt.Errorf("%s may be called %d times a minute: wait, or go on without", s.name, s.cfg.PerMinute)
+	}
+	return err
 }
 
 // patiently waits for a server that is away.

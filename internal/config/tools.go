@@ -22,7 +22,7 @@ type ToolServer struct {
 	Timeout    time.Duration     `yaml:"timeout" default:"30s" min:"1ms" help:"of one call, waiting for its turn included"`
 	MaxResult  Bytes             `yaml:"max_result" default:"64KiB" min:"256" max:"16777216" help:"what is kept of a result"`
 	Concurrent int               `yaml:"concurrent" default:"8" min:"1" help:"calls of one worker at the same time"`
-	PerMinute  int               `yaml:"calls_per_minute" min:"1" help:"calls of one worker per minute; left out: no limit"`
+	PerMinute  int               `yaml:"calls_per_minute" min:"1" help:"calls of the whole fleet per minute; left out: no limit"`
 	PerJob     int               `yaml:"calls_per_job" min:"1" help:"calls of each of its tools that one job may make; left out: no limit but the guardrails"`
 }
 

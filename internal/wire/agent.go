@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/drover-batch/drover/internal/lua"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/resilience"
 	"github.com/drover-batch/drover/tools"
@@ -41,8 +42,9 @@ func toolbox(p Parts) (*tools.Box, error) {
 			Concurrent: s.Concurrent, PerMinute: s.PerMinute, PerJob: s.PerJob,
 		}
 	}
+	turns := &resilience.Turns{Redis: p.Redis, Keys: lua.Keyspace(c.Redis.Prefix)}
 	return tools.New(tools.Config{
-		Servers: servers, Dial: p.DialTools,
+		Servers: servers, Dial: p.DialTools, Turn: turns.Wait,
 		Note: func(server, what string) { p.Log.Debug().Str("tool_server", server).Msg(what) },
 	}), nil
 }

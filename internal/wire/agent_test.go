@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -300,6 +301,51 @@ func TestToolServerThatDiesInBetweenIsStartedAgain(t *testing.T) {
 		}
 		if starts != 4 || w.paid() != 7 {
 			w.Errorf("it was started %d times, and %d calls were paid for", starts, w.paid())
+		}
+	})
+}
+
+// counted notes when it was called.
+type counted struct {
+	mortal
+	called func()
+}
+
+func (s *counted) Call(context.Context, string, json.RawMessage) (string, error) {
+	s.called()
+	return "read", nil
+}
+
+func TestCallsPerMinuteOfAToolServerHoldForTheWholeFleet(t *testing.T) {
+	s := talking(func(a simulator.Asked) *simulator.Reply {
+		if a.Turn == 3 {
+			return &simulator.Reply{Text: "Done."}
+		}
+		return calls("files_read", fmt.Sprintf(`{"n":%d}`, a.Turn))
+	})
+	s.tune2(func(c *config.Config) {
+		c.ToolServers = map[string]config.ToolServer{"files": {Command: []string{"files"}, PerMinute: 60, Timeout: time.Minute}}
+		allow(c, "files.read")
+	})
+	var mu sync.Mutex
+	var at []time.Time
+	s.dialTools = func(context.Context, string, tools.Server, func(string)) (tools.Session, error) {
+		return &counted{mortal{done: make(chan struct{})}, func() {
+			mu.Lock()
+			defer mu.Unlock()
+			at = append(at, time.Now())
+		}}, nil
+	}
+	inWorld(t, s, func(w *world) {
+		w.submit(talk(), short(16)...)
+		w.start("a", "b", "c")
+		w.untilOver("talk")
+		w.answered("talk")
+		if len(at) != 16*3 {
+			w.Errorf("%d calls", len(at))
+		}
+		if took, least := at[len(at)-1].Sub(at[0]).Round(time.Millisecond), time.Duration(len(at)-1)*time.Second; took < least || took > least+5*time.Second {
+			w.Errorf("%d calls in %v, of 60 a minute", len(at), took)
 		}
 	})
 }
