@@ -151,10 +151,25 @@ local function finish()
   end
 end
 
+-- reached reports whether a share of the account's limit, in millionths, is spent.
+local function reached(b, share) return b.limit > 0 and b.spent >= math.ceil(b.limit * share / 1000000) end
+
+-- rearm makes shares alert again that are not reached any more.
+local function rearm(b)
+  local top = 0
+  for share in string.gmatch(b.alerts, '(%d+);') do
+    local n = tonumber(share)
+    if n <= b.alerted and reached(b, n) then top = math.max(top, n) end
+  end
+  b.alerted = top
+end
+
 -- describe keeps an account's terms beside its sums.
 local function describe(b, t)
   if b.name == t.name and b.limit == t.limit and b.alerts == t.alerts then return end
+  local raised = b.name and t.limit > b.limit
   b.name, b.title, b.alerts, b.limit = t.name, t.title, t.alerts, t.limit
+  if raised then rearm(b) end
   redis.call('HSET', b.key, 'name', t.name, 'title', t.title, 'alerts', t.alerts, 'limit', int(t.limit),
     'start', int(t.start), 'end', int(t.finish))
   redis.call('SADD', P.accounts, b.key)
@@ -319,11 +334,10 @@ local function unheard(K, A, now)
 end
 
 local function alert(b, now)
-  if b.limit == 0 then return end
   local before = b.alerted
   for share in string.gmatch(b.alerts, '(%d+);') do
     local n = tonumber(share)
-    if n > before and b.spent >= math.ceil(b.limit * n / 1000000) then
+    if n > before and reached(b, n) then
       redis.call('ZADD', P.alerts, int(now), table.concat({b.key, b.name, b.title, share, int(b.limit), int(b.spent), int(now)}, GS))
       b.alerted = math.max(b.alerted, n)
     end
