@@ -98,7 +98,7 @@ func (q *question) answer(r lua.Reply, err error) {
 		pass, err = passOf(r)
 	}
 	if !abandoned {
-		q.tell(pass, err)
+		_, _ = q.tell(pass, err)
 	}
 	q.reply <- admission{pass, err}
 }
