@@ -24,6 +24,8 @@ type share struct {
 	round int       // of first, when it was last seen waiting
 	at    int       // where the first of its calls stands
 
+	planned int // calls so far, up to headStart
+
 	asking int // calls asked for and not answered yet
 }
 
@@ -68,6 +70,11 @@ func (s *shares) after(one *share) time.Time {
 // serves one call each pace.
 func (s *shares) follow(one *share, at time.Time, pace time.Duration) {
 	one.crowd, one.tail = s.crowd, at
+	if one.planned < headStart {
+		one.planned++
+		one.tail = at.Add(pace)
+		return
+	}
 	tenants, siblings := map[string]struct{}{}, 0
 	now := time.Now()
 	for _, other := range s.known {
@@ -85,9 +92,6 @@ func (s *shares) follow(one *share, at time.Time, pace time.Duration) {
 // first is which of the waiting calls comes next: the first of the batch whose
 // turn it is, which is charged for it.
 func (s *shares) first(waiting []*place) int {
-	if len(waiting) == 1 {
-		return 0
-	}
 	s.round++
 	s.lanes = s.lanes[:0]
 	for i, p := range waiting {
@@ -96,11 +100,11 @@ func (s *shares) first(waiting []*place) int {
 			s.lanes = append(s.lanes, &p.share.Lane)
 		}
 	}
+	s.dealer.Start = headStart
+	s.dealer.Welcome(s.lanes) // one alone as well, so that whoever joins it is known to be new
 	if len(s.lanes) == 1 {
 		return 0
 	}
-	s.dealer.Start = headStart
-	s.dealer.Welcome(s.lanes)
 	at := s.known[s.dealer.Deal(s.lanes, 1).Name].at
 	waiting[at].charged = true
 	return at
@@ -108,10 +112,11 @@ func (s *shares) first(waiting []*place) int {
 
 // refund is for a call that was asked for and has to wait on.
 func (s *shares) refund(p *place) {
+	cost := 0.0
 	if p.charged {
-		p.charged = false
-		fair.Charge(&p.share.Lane, -1)
+		p.charged, cost = false, 1
 	}
+	s.dealer.Return(&p.share.Lane, cost)
 }
 
 // asked counts the calls that are asked for and not answered yet.

@@ -200,4 +200,13 @@ func Charge(l *Lane, cost float64) {
 	}
 }
 
+// Return takes back what a lane was charged for a piece that it could not use:
+// it counts as having been there all along.
+func (d *Dealer) Return(l *Lane, cost float64) {
+	Charge(l, -cost)
+	if l.group != nil {
+		l.round, l.group.round = d.round, d.round
+	}
+}
+
 func (l *Lane) weight() float64 { return float64(max(l.Weight, 1)) }

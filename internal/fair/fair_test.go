@@ -95,3 +95,23 @@ func TestUrgentLanesComeFirstWithinTheirTenant(t *testing.T) {
 	got = deal(&d, all, 600, same)
 	near(t, "what it had is not held against it", got[all[2]], 100, 40)
 }
+
+func TestWhoGivesAPieceBackWasThereAllAlong(t *testing.T) {
+	t.Parallel()
+	d := fair.Dealer{Start: 4}
+	all := lanes(&fair.Lane{Tenant: "a"}, &fair.Lane{Tenant: "b"})
+	deal(&d, all[:1], 10, same)
+	got := map[*fair.Lane]int{}
+	for range 60 { // b can use one piece of two, and is not asked about the next
+		d.Welcome(all)
+		l := d.Deal(all, 1)
+		if l == all[1] && got[l]%2 == 1 {
+			d.Welcome(all[:1])
+			d.Return(l, 1)
+		}
+		got[l]++
+	}
+	if n := got[all[1]]; n < 40 {
+		t.Errorf("b had its turn %d times of 60", n)
+	}
+}

@@ -110,7 +110,7 @@ func TestTenJobsBehindALargeBatchTakeAtMostTwiceTheirTime(t *testing.T) {
 					t.Logf("%v alone, %v behind", alone, behind)
 					most := 2 * alone
 					if strings.HasPrefix(name, "the quota") {
-						most = 4 * alone // more than is aimed at: see docs/fairness.md
+						most += alone / 4 // it is 1.4 to 1.9 times: what others had reserved comes first
 					}
 					if behind > most {
 						t.Errorf("ten jobs took %v alone and %v behind a large batch", alone, behind)
