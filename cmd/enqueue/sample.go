@@ -189,7 +189,10 @@ func (c *cli) goOn(in *input, m *measured) bool {
 		return false
 	}
 	_, _ = fmt.Fprintf(c.err, "Go on with the other %d? [y/N] ", rest)
-	line, _ := bufio.NewReader(f).ReadString('\n')
+	line, err := bufio.NewReader(f).ReadString('\n')
+	if err != nil { // nobody pressed return
+		_, _ = fmt.Fprintln(c.err)
+	}
 	if answer := strings.ToLower(strings.TrimSpace(line)); answer == "y" || answer == "yes" {
 		return true
 	}

@@ -75,6 +75,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Values[worldKey{}] = &world{processes: map[string]*process{}}
 			e.Setenv("CONTRACTS", contracts())
+			e.Setenv("EOT", "\x04") // ends what is typed on a terminal
 			e.Setenv("FILES", absolute([]string{"../../documents/testdata/files"})[0])
 			if dir, err := os.UserCacheDir(); err == nil {
 				e.Setenv("XDG_CACHE_HOME", dir) // where the PDF reader is kept once it is compiled
