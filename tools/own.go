@@ -26,7 +26,7 @@ var own = map[string]struct {
 		read,
 	},
 	"search": {
-		"Finds where the document says a text, whatever its case and white space, with page and surroundings.",
+		"Finds where the document says a text, whatever its case, white space and line or page breaks, with the page it begins on and its surroundings.",
 		`{"type":"object","properties":{"text":{"type":"string","minLength":1}},"required":["text"],"additionalProperties":false}`,
 		search,
 	},
@@ -128,24 +128,16 @@ func search(doc *pages, arguments json.RawMessage) (string, error) {
 	if err := json.Unmarshal(arguments, &a); err != nil {
 		return "", errors.New("text is what to look for")
 	}
-	wanted := strings.Join(strings.Fields(strings.ToLower(a.Text)), " ")
-	if wanted == "" {
+	wanted := newPhrase(a.Text)
+	if wanted.text == "" {
 		return "", errors.New("text is empty")
 	}
 	var b strings.Builder
-	hits := 0
-	for i, page := range doc.pages {
-		f := fold(page)
-		for at := 0; ; {
-			found := strings.Index(f.text[at:], wanted)
-			if found < 0 {
-				break
-			}
-			at += found
-			if hits++; hits <= mostHits {
-				fmt.Fprintf(&b, "page %d: %s\n", i+1, f.surroundings(page, at, at+len(wanted)))
-			}
-			at += len(wanted)
+	hits, f := 0, fold(doc.text)
+	for at := f.next(wanted, 0); at >= 0; at = f.next(wanted, at+len(wanted.text)) {
+		if hits++; hits <= mostHits {
+			from, to := f.span(at, at+len(wanted.text))
+			fmt.Fprintf(&b, "page %d: %s\n", doc.at(from)+1, doc.surroundings(from, to))
 		}
 	}
 	switch {

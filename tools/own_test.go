@@ -56,6 +56,54 @@ func TestSearchFoldsCaseAndWhiteSpace(t *testing.T) {
 	contains(t, asked(t, strings.Repeat("on and on ", 50), `doc_search {"text":"on and"}`), "[30 further places left out]")
 }
 
+func TestSearchCrossesLinesAndPages(t *testing.T) {
+	t.Parallel()
+	const doc = "The tenant may give\n   notice of\f\fthree months. The agree-\nment ends with a well-\nknown sign, pre- and post-\nwar.\f" +
+		"- Stop-gap at -5 %. In Ŝtĭ 契約は\n終了する。"
+	for text, want := range map[string]string{
+		"give notice":             "page 1: The tenant may give notice of\n",
+		"NOTICE OF three  months": "page 1: The tenant may give notice of three months. The agree- ment ends with a well- known sign, pre- and post- war.\n",
+		"three months":            "page 3: ",
+		"the agreement ends":      "page 3: ",
+		"agree-\\nment":           "page 3: ",
+		"a well-known sign":       "page 3: ",
+		"pre- and post-war. -":    "page 3: ",
+		"wellknown":               "page 3: ",
+		"post-":                   "page 3: ",
+		"stop-gap":                "page 4: ",
+		"-gap":                    "page 4: ",
+		"-5 %":                    "page 4: ",
+		"ŝtĭ":                     "page 4: ",
+		"契約は終了":                   "page 4: ",
+		"stopgap":                 "the document does not say",
+		"pre-and":                 "the document does not say",
+		"ten-\\nant may":          "page 1: ",
+		"ten-ant may":             "the document does not say",
+		"tenant-may":              "the document does not say",
+		"ment-":                   "the document does not say",
+		"-ends":                   "the document does not say",
+		"of three months. the s":  "the document does not say",
+	} {
+		if got := asked(t, doc, `doc_search {"text":"`+text+`"}`); !strings.HasPrefix(got, want) || strings.Count(got, "page ") > 1 {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+// Text without pages is cut into some, also in the middle of a word.
+func TestSearchCrossesPagesThatWereMade(t *testing.T) {
+	t.Parallel()
+	for phrase, doc := range map[string]string{
+		"needle":  strings.Repeat("x", pageSize-3) + "needle" + strings.Repeat("x", pageSize),
+		"nee dle": strings.Repeat("x ", pageSize/2-2) + "nee dle" + strings.Repeat(" x", pageSize),
+	} {
+		got := asked(t, doc, `doc_search {"text":"`+phrase+`"}`)
+		if !strings.HasPrefix(got, "page 1: ") || !strings.Contains(got, phrase) || strings.Count(got, "page ") != 1 {
+			t.Errorf("%q: got %q", phrase, got)
+		}
+	}
+}
+
 func TestLongDocumentsWithoutPagesAreGivenSome(t *testing.T) {
 	t.Parallel()
 	doc := strings.Repeat(strings.Repeat("wörter ", 60)+"\n\n", 100)
@@ -86,6 +134,7 @@ func TestPicturesHaveNoText(t *testing.T) {
 func FuzzOwnTools(f *testing.F) {
 	f.Add(contract, `{"text":"rent"}`)
 	f.Add("İ\u0130ß\xff", `{"text":"i"}`)
+	f.Add("agree-\nment\f-well-\fknown", `{"text":"-agreement -wellknown-"}`)
 	f.Add(strings.Repeat("a", 7000), `{"from":1,"to":3}`)
 	f.Fuzz(func(t *testing.T, doc, arguments string) {
 		k, err := New(Config{}).Kit(t.Context(), []string{"doc.*"}, nil)

@@ -3,6 +3,7 @@ package tools
 import (
 	"maps"
 	"slices"
+	"sort"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -12,9 +13,11 @@ import (
 
 // pages is a document as the tools see it.
 type pages struct {
-	doc   *jobs.Document
-	pages []string
-	size  int // characters
+	doc    *jobs.Document
+	text   string // all of it
+	pages  []string
+	starts []int // where in the text they do
+	size   int   // characters
 }
 
 // pageSize is how long a page is, in bytes, of a document that has none of its
@@ -25,18 +28,27 @@ const pageSize = 3000
 // or else into pages of about the same size.
 func paged(d *jobs.Document) *pages {
 	text := strings.TrimRight(d.Text(), "\f\r\n")
-	p := &pages{doc: d, size: utf8.RuneCountInString(text)}
+	p := &pages{doc: d, text: text, size: utf8.RuneCountInString(text)}
 	if strings.Contains(text, "\f") {
-		p.pages = strings.Split(text, "\f")
+		at := 0
+		for page := range strings.SplitSeq(text, "\f") {
+			p.add(page, at)
+			at += len(page) + len("\f")
+		}
 		return p
 	}
-	for len(text) > pageSize {
-		end := breakOf(text)
-		p.pages = append(p.pages, text[:end])
-		text = text[end:]
+	at := 0
+	for len(text)-at > pageSize {
+		end := at + breakOf(text[at:])
+		p.add(text[at:end], at)
+		at = end
 	}
-	p.pages = append(p.pages, text)
+	p.add(text[at:], at)
 	return p
+}
+
+func (p *pages) add(page string, start int) {
+	p.pages, p.starts = append(p.pages, page), append(p.starts, start)
 }
 
 // breakOf is where the first page of a text ends: in its last quarter, if
@@ -90,45 +102,21 @@ func firstLine(page string) string {
 	return line
 }
 
-// folded is a text in small letters with each stretch of white space as one
-// space, and where each byte of it stands in the original.
-type folded struct {
-	text  string
-	place []int
+// at is the index of the page that a byte of the text is on.
+func (p *pages) at(offset int) int {
+	return sort.Search(len(p.starts), func(i int) bool { return p.starts[i] > offset }) - 1
 }
 
-func fold(page string) folded {
-	var b strings.Builder
-	place := make([]int, 0, len(page)+1)
-	space := true
-	for i, r := range page {
-		if unicode.IsSpace(r) {
-			if !space {
-				b.WriteByte(' ')
-				place = append(place, i)
-			}
-			space = true
-			continue
-		}
-		space = false
-		before := b.Len()
-		b.WriteRune(unicode.ToLower(r))
-		for range b.Len() - before {
-			place = append(place, i)
-		}
-	}
-	return folded{b.String(), append(place, len(page))}
-}
-
-// surroundings is a stretch of the folded text with what stands around it in
-// the original, on one line.
-func (f folded) surroundings(page string, from, to int) string {
-	start, end := max(0, f.place[from]-around), min(len(page), f.place[to]+around)
-	for start > 0 && !utf8.RuneStart(page[start]) {
+// surroundings is a stretch of the text with what stands around it on its
+// pages, on one line.
+func (p *pages) surroundings(from, to int) string {
+	first, last := p.at(from), p.at(to-1)
+	start, end := max(p.starts[first], from-around), min(p.starts[last]+len(p.pages[last]), to+around)
+	for start > 0 && !utf8.RuneStart(p.text[start]) {
 		start--
 	}
-	for end < len(page) && !utf8.RuneStart(page[end]) {
+	for end < len(p.text) && !utf8.RuneStart(p.text[end]) {
 		end++
 	}
-	return strings.Join(strings.Fields(page[start:end]), " ")
+	return strings.Join(strings.Fields(p.text[start:end]), " ")
 }
