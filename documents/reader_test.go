@@ -225,7 +225,7 @@ func TestALargeFolderIsPaged(t *testing.T) {
 	dir := folder(t, files)
 	var got []string
 	for after := ""; ; after = got[len(got)-1] {
-		entries, err := page(dir, after, 4)
+		entries, err := page(dir, after, 4, visible)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,46 +26,70 @@ type walk struct {
 // run reads the paths in the order given.
 func (w *walk) run(paths []string) {
 	defer w.pdf.close()
-	var found []string
+	var found []target
+	var places []string
 	for _, path := range paths {
-		matches, problem := expand(path)
+		targets, problem := expand(path)
 		if problem != nil && !w.yield(Item{}, problem) {
 			return
 		}
-		found = append(found, matches...)
+		for _, t := range targets {
+			found, places = append(found, t), append(places, t.path)
+		}
 	}
-	w.root = commonRoot(found)
-	for _, path := range found {
-		if !w.path(path) {
+	w.root = commonRoot(places)
+	for _, t := range found {
+		if !w.target(t) {
 			return
 		}
 	}
 }
 
+// target is a path to read, or the folder in which a pattern begins.
+type target struct {
+	path    string
+	pattern *pattern
+}
+
+func (w *walk) target(t target) bool {
+	if t.pattern != nil {
+		return w.matches(t.pattern)
+	}
+	return w.path(t.path)
+}
+
 // expand resolves a glob pattern; a path that exists stands for itself even
 // if it looks like one.
-func expand(path string) ([]string, *Problem) {
+func expand(path string) ([]target, *Problem) {
 	if path == "-" {
-		return []string{path}, nil
+		return []target{{path: path}}, nil
 	}
 	_, err := os.Lstat(path)
 	if err == nil {
-		return []string{filepath.Clean(path)}, nil
+		return []target{{path: filepath.Clean(path)}}, nil
 	}
 	if !strings.ContainsAny(path, "*?[") {
 		return nil, unreadable(path, err)
 	}
-	if strings.Contains(path, "**") {
-		return nil, &Problem{path, "** is not a pattern", "name the folder: it is read with all folders in it"}
+	if strings.Contains(unescape.Replace(path), anyDepth) {
+		p, problem := newPattern(path)
+		if problem != nil {
+			return nil, problem
+		}
+		return []target{{p.base, p}}, nil
 	}
 	matches, err := filepath.Glob(path)
 	if err != nil {
-		return nil, &Problem{path, "is not a valid pattern", "close its brackets, or put \\ before them"}
+		return nil, invalid(path)
 	}
 	if len(matches) == 0 {
-		return nil, &Problem{path, "matches no file", "check the spelling"}
+		return nil, unmatched(path)
 	}
-	return matches, nil
+	var found []target
+	for _, m := range matches {
+		found = append(found, target{path: m})
+	}
+	return found, nil
 }
 
 // commonRoot is the deepest folder that holds all paths, so that custom ids
@@ -133,15 +157,21 @@ func (w *walk) path(path string) bool {
 
 // folder reads a folder and those in it, in the order of names.
 func (w *walk) folder(dir string, empty *bool) bool {
+	return w.list(dir, visible, empty, func(path string, e fs.DirEntry) bool { return w.entry(path, e, empty) })
+}
+
+// list calls read for the entries of a folder whose names are wanted, in order,
+// for as long as it returns true.
+func (w *walk) list(dir string, wanted func(name string) bool, empty *bool, read func(path string, e fs.DirEntry) bool) bool {
 	after := ""
 	for {
-		entries, err := page(dir, after, folderPage)
+		entries, err := page(dir, after, folderPage, wanted)
 		if err != nil {
 			*empty = false
 			return w.yield(Item{}, unreadable(dir, err))
 		}
 		for _, e := range entries {
-			if w.ctx.Err() != nil || !w.entry(filepath.Join(dir, e.Name()), e, empty) {
+			if w.ctx.Err() != nil || !read(filepath.Join(dir, e.Name()), e) {
 				return false
 			}
 		}
@@ -162,12 +192,19 @@ func (w *walk) entry(path string, e fs.DirEntry, empty *bool) bool {
 	case err != nil:
 		return w.yield(Item{}, unreadable(path, err))
 	case info.IsDir():
-		return w.yield(Item{}, &Problem{path, "is a link to a folder, which is not followed", "name the folder itself"})
+		return w.yield(Item{}, linked(path))
 	case !info.Mode().IsRegular():
 		return w.yield(Item{}, &Problem{path, "is not a regular file", "leave it out"})
 	}
 	return w.file(path)
 }
+
+func linked(path string) *Problem {
+	return &Problem{path, "is a link to a folder, which is not followed", "name the folder itself"}
+}
+
+func dotted(name string) bool  { return strings.HasPrefix(name, ".") }
+func visible(name string) bool { return !dotted(name) }
 
 func (w *walk) file(path string) bool {
 	f, err := os.Open(path)
@@ -191,9 +228,9 @@ func (w *walk) file(path string) bool {
 // these.
 const folderPage = 32 << 10
 
-// page returns the first limit entries of a folder after a name, in order,
-// hidden ones left out.
-func page(dir, after string, limit int) ([]fs.DirEntry, error) {
+// page returns the first limit entries of a folder after a name, in order, of
+// those that are wanted.
+func page(dir, after string, limit int, wanted func(name string) bool) ([]fs.DirEntry, error) {
 	f, err := os.Open(dir)
 	if err != nil {
 		return nil, err
@@ -206,7 +243,7 @@ func page(dir, after string, limit int) ([]fs.DirEntry, error) {
 			return nil, err
 		}
 		for _, e := range some {
-			if e.Name() > after && !strings.HasPrefix(e.Name(), ".") {
+			if e.Name() > after && wanted(e.Name()) {
 				found = append(found, e)
 			}
 		}
