@@ -20,14 +20,18 @@ func readParquet(s *source) bool {
 		return s.failed(err)
 	}
 	defer b.discard()
+	const broken = "is a broken Parquet file, an encrypted one, or none: "
+	if err := checkFooter(b); err != nil {
+		return s.problem(0, broken+err.Error(), "write it anew")
+	}
 	f, err := parquet.OpenFile(b, b.size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
-		return s.problem(0, "is a broken Parquet file, an encrypted one, or none: "+err.Error(), "write it anew")
+		return s.problem(0, broken+err.Error(), "write it anew")
 	}
 	if f.NumRows() == 0 {
 		return s.problem(0, "has no rows", "put rows in it or leave it out")
 	}
-	if err := checkPages(f, b); err != nil {
+	if err := checkPages(f, b, parquetLimits); err != nil {
 		return s.problem(0, "cannot be read: "+err.Error(), "write it anew, with smaller pages")
 	}
 	t := &columns{source: s, schema: f.Schema()}
@@ -71,6 +75,15 @@ func (t *columns) group(group parquet.RowGroup) bool {
 
 // one yields a row.
 func (t *columns) one(row parquet.Row) bool {
+	size := 0 // of a text that a dictionary holds once, but a row many times
+	for _, v := range row {
+		if k := v.Kind(); k == parquet.ByteArray || k == parquet.FixedLenByteArray {
+			size += len(v.ByteArray())
+		}
+	}
+	if size > t.config.MaxBody {
+		return t.tooLarge(t.row, int64(size))
+	}
 	values := map[string]any{}
 	if err := t.schema.Reconstruct(&values, row); err != nil {
 		return t.problem(t.row, "is a broken row: "+err.Error(), "write the file anew")

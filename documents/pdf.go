@@ -117,8 +117,15 @@ func tidy(page string) string {
 
 // pdfReader reads PDF files, with pdftotext where there is one.
 type pdfReader struct {
-	program *string // pdftotext; empty if there is none, nil if not looked for
-	engine  *pdfium // in WebAssembly, from its first use
+	program *string   // pdftotext; empty if there is none, nil if not looked for
+	engine  pdfEngine // in WebAssembly, from its first use
+}
+
+// pdfEngine returns the text of every page, and stops when ctx is done, after
+// which it is of no use any more.
+type pdfEngine interface {
+	read(ctx context.Context, b *blob, most int) ([]string, error)
+	close()
 }
 
 func (r *pdfReader) close() {

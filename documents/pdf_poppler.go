@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // pdfToText has poppler's pdftotext read a file, and ends it when that takes
@@ -20,6 +21,7 @@ func pdfToText(ctx context.Context, program, file string, most int) ([]string, e
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	cmd := exec.CommandContext(ctx, program, "-layout", "-enc", "UTF-8", "-eol", "unix", path, "-")
+	cmd.WaitDelay = time.Second // for what it may have started itself
 	pages := &capped{most: most, full: func() { cancel(errLarge) }}
 	says := &capped{most: 4 << 10, full: func() {}}
 	cmd.Stdout, cmd.Stderr = pages, says
