@@ -19,6 +19,7 @@ func BenchmarkReadFiles(b *testing.B) {
 				b.Fatal(err)
 			}
 			n := 0
+			b.SetBytes(int64(len(made(b, name))))
 			b.ReportAllocs()
 			for b.Loop() {
 				for _, p := range r.Read(b.Context(), filepath.Join("testdata", "files", name)) {
