@@ -56,7 +56,7 @@ type announced struct {
 }
 
 func (t *announced) skip(n uint64) error {
-	if n > uint64(t.left) { //nolint:gosec // what is left is never negative
+	if n > uint64(t.left) {
 		return errHeads
 	}
 	t.left -= int64(n)

@@ -164,7 +164,7 @@ func (c *pageCheck) body(page *io.SectionReader, codec pqformat.CompressionCodec
 
 func (c *pageCheck) zstdPage(page io.Reader, most int64) error {
 	if c.zstd == nil {
-		z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(max(1, c.limits.page)))) //nolint:gosec // positive
+		z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(max(1, c.limits.page))))
 		if err != nil {
 			return err
 		}

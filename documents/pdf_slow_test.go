@@ -55,7 +55,7 @@ func TestAPDFThatTakesTooLongIsNamed(t *testing.T) {
 func TestAProgramThatWritesOnAndOnIsEnded(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "pdftotext")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\necho begun\nexec tail -f /dev/null\n"), 0o700); err != nil { //nolint:gosec // it is a program
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho begun\nexec tail -f /dev/null\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := pdfToText(t.Context(), program, "a.pdf", 3); !errors.Is(err, errLarge) {
