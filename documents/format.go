@@ -59,11 +59,20 @@ func read(s *source) bool {
 	if len(head) == 0 {
 		return s.empty()
 	}
-	f := formatOf(s.config.Format, s.name, head)
+	f := formatOf(s.format(), s.name, head)
 	if !f.binary && (magicOf(head) != nil || utf16Of(head) == nil && bytes.IndexByte(head, 0) >= 0) {
 		return s.binary(head)
 	}
 	return s.guarded(f)
+}
+
+// format is what the user says a path is. The members of an archive tell
+// themselves what they are.
+func (s *source) format() string {
+	if s.archive != nil {
+		return ""
+	}
+	return s.config.Format
 }
 
 // guarded reads a source in a format. The libraries that read formats meet

@@ -53,6 +53,15 @@ func TestArchivesAreReadLikeFolders(t *testing.T) {
 	}
 }
 
+func TestAFormatIsTheArchivesAndNotItsMembers(t *testing.T) {
+	t.Parallel()
+	in := zipped(t, "a.txt", "a", "b.csv", "id,x\nr1,1\n", "c.zip", zipped(t, "d.md", "d"))
+	items, problems := readAll(t, Config{Format: "zip", Stdin: strings.NewReader(in)}, "", "-")
+	if diff := cmp.Diff([]string{"stdin/a.txt", "r1", "stdin/c.zip/d.md"}, ids(items)); diff != "" || problems != nil {
+		t.Error(diff, problems)
+	}
+}
+
 func TestNamesInArchivesLeadNowhere(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, map[string]string{"a.zip": zipped(t,
