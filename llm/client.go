@@ -137,6 +137,7 @@ func (c *Client) Ask(ctx context.Context, req *jobs.Request, maxOutput int) (*jo
 	if !c.model.Vision && hasImages(req) {
 		return nil, blind(&c.model)
 	}
+	req = c.told(req)
 	path, body, fail := c.wire.encode(req, c.limit(req, maxOutput))
 	if fail != nil {
 		return nil, fail

@@ -55,6 +55,27 @@ func TestSchemasHoldInEveryProtocol(t *testing.T) {
 	}
 }
 
+func TestModelsThatCannotBeHeldToASchemaAreToldIt(t *testing.T) {
+	t.Parallel()
+	for _, provider := range writers {
+		inBubble(t, simulator.Config{}, jobs.Model{Provider: provider}, func(t *testing.T, _ *simulator.Server, c *llm.Client) {
+			req := lease
+			req.Tools, req.System = nil, "You know leases."
+			if a, err := c.Ask(t.Context(), &req, 0); err != nil || a.Text != `{"rent":0}` {
+				t.Errorf("%s: %+v, %v", provider, a, err)
+			}
+			if req.System != "You know leases." || req.Schema == nil {
+				t.Errorf("%s: the request was changed: %+v", provider, req)
+			}
+		})
+	}
+	inBubble(t, simulator.Config{}, jobs.Model{Provider: "gemini", Structured: true}, func(t *testing.T, _ *simulator.Server, c *llm.Client) {
+		if a, err := c.Ask(t.Context(), &lease, 0); err != nil || a.Text != `{"rent":0}` {
+			t.Errorf("gemini beside tools: %+v, %v", a, err)
+		}
+	})
+}
+
 func TestToolsAreCalledAndAnsweredInEveryProtocol(t *testing.T) {
 	t.Parallel()
 	for _, provider := range writers {

@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"slices"
@@ -20,6 +21,35 @@ func appendFormat(b []byte, schema json.RawMessage) []byte {
 		b = append(b, `false`...)
 	}
 	return append(append(b, `,"schema":`...), schema...)
+}
+
+// inWords asks for an answer in a form that the provider does not enforce.
+const inWords = "Answer with one JSON value that matches this JSON Schema, and with nothing else:\n"
+
+// told is the request as its model has to hear it: one that cannot be held to
+// a schema finds it in the system prompt.
+func (c *Client) told(req *jobs.Request) *jobs.Request {
+	if len(req.Schema) == 0 || req.Body != nil || c.held(req) {
+		return req
+	}
+	heard := *req
+	heard.Schema = nil
+	if heard.System != "" {
+		heard.System += "\n\n"
+	}
+	heard.System += inWords + string(bytes.TrimSpace(req.Schema))
+	return &heard
+}
+
+// held reports whether the provider itself sees to the form of the answer.
+func (c *Client) held(req *jobs.Request) bool {
+	switch c.model.Provider {
+	case "openai-embeddings":
+		return true // to vectors
+	case "gemini":
+		return c.model.Structured && len(req.Tools) == 0
+	}
+	return c.model.Structured
 }
 
 // deepest bounds how far schemas are looked into.

@@ -33,6 +33,7 @@ func (c *Client) Tokens(req *jobs.Request) int64 {
 // most, see Tokens. Of a text far longer than the model's context the
 // beginning is counted, and the rest taken by its length.
 func (c *Client) Bounds(req *jobs.Request) (likely, most int64) {
+	req = c.told(req)
 	texts, overhead := parts(req)
 	overhead += c.images(req)
 	if c.words == nil {
@@ -77,6 +78,10 @@ func parts(req *jobs.Request) (texts []string, overhead int64) {
 	}
 	if len(req.Tools) > 0 {
 		overhead += 600
+	}
+	if len(req.Schema) > 0 { // which providers write into a prompt of their own
+		texts = append(texts, string(req.Schema))
+		overhead += 200
 	}
 	return texts, overhead
 }

@@ -163,6 +163,21 @@ func TestImagesAndToolsCount(t *testing.T) {
 	}
 }
 
+func TestSchemasCount(t *testing.T) {
+	t.Parallel()
+	for _, structured := range []bool{true, false} {
+		m := model("openai")
+		m.Context, m.Structured = 0, structured
+		c := mustNew(t, m, says(200, nil, ""))
+		req := prompt("x")
+		without := c.Tokens(req)
+		req.Schema = []byte(`{"enum":["` + strings.Repeat("one of many words ", 100) + `"]}`)
+		if more := c.Tokens(req) - without; more < 400 {
+			t.Errorf("structured %v: a schema of 400 words counts %d tokens", structured, more)
+		}
+	}
+}
+
 // A document that fits a context must not be held back because nobody knows
 // the model's tokenizer.
 func TestWhatMayFitCountsAsFitting(t *testing.T) {

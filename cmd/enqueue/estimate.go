@@ -54,7 +54,7 @@ func (c *cli) estimate(ctx context.Context, in *input, paths []string, answer in
 			e.LeftOut++
 			continue
 		}
-		r, err := p.prompt.Render(&item.Document)
+		r, err := p.render(&item.Document)
 		if err != nil {
 			return misused(err)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -16,6 +17,7 @@ import (
 type planner struct {
 	config *config.Config
 	prompt *documents.Prompt
+	schema json.RawMessage // that answers have to match
 	steps  []step
 }
 
@@ -44,7 +46,7 @@ func newPlanner(cfg *config.Config, b *jobs.Batch, prompt *documents.Prompt) (*p
 	if err != nil {
 		return nil, misused(err)
 	}
-	p := &planner{config: cfg, prompt: prompt}
+	p := &planner{config: cfg, prompt: prompt, schema: b.Answer.Schema}
 	for _, m := range models {
 		if m.Provider == "simulator" && m.BaseURL == "" {
 			m.BaseURL = "http://simulator/v1" // it gets its address when it is started
@@ -56,6 +58,16 @@ func newPlanner(cfg *config.Config, b *jobs.Batch, prompt *documents.Prompt) (*p
 		p.steps = append(p.steps, step{m, client})
 	}
 	return p, nil
+}
+
+// render makes the request that a worker would.
+func (p *planner) render(d *jobs.Document) (*jobs.Request, error) {
+	r, err := p.prompt.Render(d)
+	if err != nil || d.Ready() {
+		return r, err
+	}
+	r.Schema = p.schema
+	return r, nil
 }
 
 // size is what one request is to one model.
@@ -104,7 +116,7 @@ func (s *step) worst(z size) (cost jobs.USD, known bool) {
 
 // bytesOf is how much text a request holds.
 func bytesOf(r *jobs.Request) int64 {
-	n := len(r.System) + len(r.Body)
+	n := len(r.System) + len(r.Schema) + len(r.Body)
 	for i := range r.Messages {
 		n += len(r.Messages[i].Text)
 	}

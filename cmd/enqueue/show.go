@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -75,8 +76,9 @@ type preview struct {
 	Fields   map[string]string `json:"fields,omitempty"`
 	System   string            `json:"system,omitempty"`
 	User     string            `json:"user,omitempty"`
-	Image    string            `json:"image,omitempty"` // its media type
-	Body     string            `json:"body,omitempty"`  // of a ready request
+	Image    string            `json:"image,omitempty"`  // its media type
+	Schema   json.RawMessage   `json:"schema,omitempty"` // that the answer has to match
+	Body     string            `json:"body,omitempty"`   // of a ready request
 	Models   []previewModel    `json:"models"`
 }
 
@@ -90,11 +92,11 @@ type previewModel struct {
 
 func (p *planner) preview(item *documents.Item) (*preview, error) {
 	d := &item.Document
-	r, err := p.prompt.Render(d)
+	r, err := p.render(d)
 	if err != nil {
 		return nil, err
 	}
-	v := &preview{CustomID: item.CustomID, Source: d.Source, Fields: d.Fields, System: r.System, Image: d.Type, Body: string(r.Body)}
+	v := &preview{CustomID: item.CustomID, Source: d.Source, Fields: d.Fields, System: r.System, Image: d.Type, Schema: r.Schema, Body: string(r.Body)}
 	if len(r.Messages) > 0 {
 		v.User = r.Messages[0].Text
 	}
@@ -120,7 +122,9 @@ func (v *preview) write(w io.Writer) {
 	if len(v.Fields) > 0 {
 		tell(w, "fields: %s", plain(strings.Join(slices.Sorted(maps.Keys(v.Fields)), ", ")))
 	}
-	for _, part := range []struct{ name, text string }{{"system", v.System}, {"user", v.User}, {"request", v.Body}} {
+	for _, part := range []struct{ name, text string }{
+		{"system", v.System}, {"user", v.User}, {"request", v.Body}, {"schema of the answer", string(v.Schema)},
+	} {
 		if part.text != "" {
 			tell(w, "\n--- %s ---\n%s", part.name, strings.TrimRight(middleCut(part.text), "\n"))
 		}

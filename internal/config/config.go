@@ -182,7 +182,7 @@ type model struct {
 	Price       *price        `yaml:"price" help:"US dollars per million tokens; default: looked up, at the provider's own address"`
 	PricedAs    string        `yaml:"priced_as" help:"its name in the list of prices; default: what the provider calls it, at the provider's own address"`
 	Vision      *bool         `yaml:"vision" help:"it sees images; default: false, true for the simulator"`
-	Structured  *bool         `yaml:"structured" help:"it can be held to a JSON Schema by the provider; default: false, true for the simulator. Answers are checked either way"`
+	Structured  *bool         `yaml:"structured" help:"it can be held to a JSON Schema by the provider; default: false, true for the simulator. Others are told it in the system prompt, and answers are checked either way"`
 	Temperature *float64      `yaml:"temperature" min:"0" max:"2" help:"left to the provider unless set"`
 }
 
