@@ -65,8 +65,14 @@ func readRows(s *source, comma byte) bool {
 // row yields one row: column: value in lines, the columns as fields.
 func (s *source) row(line int, columns, values []string) bool {
 	if len(values) != len(columns) {
-		return s.problem(line, fmt.Sprintf("has %d columns and the header %d", len(values), len(columns)),
-			"quote values that contain the separator")
+		fix := "quote values that contain the separator"
+		switch {
+		case len(columns) == 1:
+			fix = headed
+		case len(values) < len(columns):
+			fix = "leave what is missing empty, between separators"
+		}
+		return s.problem(line, fmt.Sprintf("has %d columns and the header %d", len(values), len(columns)), fix)
 	}
 	if blank(values) {
 		return s.problem(line, "every column is empty", "leave the row out")

@@ -39,7 +39,7 @@ func TestRowsBecomeDocuments(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	wantProblems := []string{
-		"a.csv:6: has 2 columns and the header 4; quote values that contain the separator",
+		"a.csv:6: has 2 columns and the header 4; leave what is missing empty, between separators",
 		`a.csv:7: a stray quote at column 7; write a quote inside quotes as ""`,
 		"a.csv:8: every column is empty; leave the row out",
 		`a.csv:9: a quote is opened that ends badly on line 10; write a quote inside quotes as ""`,

@@ -37,7 +37,7 @@ func Example() {
 	}
 	// Output:
 	// 7 Which account does acme belong to?
-	// stdin:3: has 2 columns and the header 3; quote values that contain the separator
+	// stdin:3: has 2 columns and the header 3; leave what is missing empty, between separators
 	// 9 Which account does initech belong to?
 }
 

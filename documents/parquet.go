@@ -108,6 +108,9 @@ func (t *columns) one(row parquet.Row) bool {
 		}
 	}
 	id := idOf(d.Fields)
+	if name := t.textless(values); body.Len() == 0 && name != "" {
+		return t.problem(t.row, fmt.Sprintf("its column %q is empty", name), "put text in it or leave the row out")
+	}
 	if body.Len() == 0 {
 		empty := true
 		for _, field := range t.schema.Fields() {
@@ -124,6 +127,18 @@ func (t *columns) one(row parquet.Row) bool {
 	}
 	d.Body = body.Bytes()
 	return t.document(id, t.row, d)
+}
+
+// textless is the column that has no text in a row and should, "" if none.
+func (t *columns) textless(values map[string]any) string {
+	for _, name := range textMembers {
+		for _, field := range t.schema.Fields() {
+			if field.Name() == name && field.Leaf() && field.Type().Kind() == parquet.ByteArray && values[name] == nil {
+				return name
+			}
+		}
+	}
+	return ""
 }
 
 // columnName is a column's name as text, whatever bytes it is made of.

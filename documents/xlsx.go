@@ -3,6 +3,7 @@ package documents
 import (
 	"archive/zip"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/xuri/excelize/v2"
@@ -49,6 +50,10 @@ func readXLSX(s *source) bool {
 	return !nothing || s.problem(0, "has no rows below a header", "put rows in it or leave it out")
 }
 
+// headed is what to do about a row that is wider than its header, which may be
+// no header at all.
+const headed = "name every column in the first row, and put no title above it"
+
 // sheet yields the rows of a worksheet. some is false if it has none.
 func (s *source) sheet(rows *excelize.Rows) (some, more bool) {
 	var columns []string
@@ -67,6 +72,12 @@ func (s *source) sheet(rows *excelize.Rows) (some, more bool) {
 		some = true
 		if len(values) > len(columns) && blank(values[len(columns):]) {
 			values = values[:len(columns)]
+		}
+		if n := len(values); n > len(columns) {
+			if !s.problem(line, fmt.Sprintf("has %d columns and the header %d", n, len(columns)), headed) {
+				return some, false
+			}
+			continue
 		}
 		for len(values) < len(columns) { // empty cells at the end are not stored
 			values = append(values, "")
