@@ -79,7 +79,7 @@ func TestPDFsAreReadWithPagesOrNamed(t *testing.T) {
 		rest := []string{
 			"locked.pdf: is encrypted; save it without a password: qpdf --decrypt --password=… FILE.pdf PLAIN.pdf",
 			"none.pdf: is called .pdf and is no PDF file; give it the name of what it is, or leave it out",
-			"scan.pdf: has no text: scanned?; recognise its text first: ocrmypdf FILE.pdf FILE.pdf",
+			"scan.pdf: has no text, as scans have none; recognise its text first: ocrmypdf FILE.pdf FILE.pdf",
 		}
 		if diff := cmp.Diff(rest, problems[1:]); diff != "" {
 			t.Error(isolate, diff)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,7 +59,7 @@ func readPDF(s *source) bool {
 	}
 	text := paginated(pages)
 	if text == nil {
-		return s.problem(0, "has no text: scanned?", "recognise its text first: ocrmypdf FILE.pdf FILE.pdf")
+		return s.problem(0, "has no text, as scans have none", "recognise its text first: ocrmypdf FILE.pdf FILE.pdf")
 	}
 	return s.document("", 0, jobs.Document{Body: text})
 }
@@ -67,6 +68,11 @@ func readPDF(s *source) bool {
 // there is no result.
 func paginated(pages []string) []byte {
 	blank := true
+	if slices.ContainsFunc(pages, func(page string) bool { return strings.Contains(page, "\x1c") }) {
+		for i, page := range pages {
+			pages[i] = fromTeX.Replace(page)
+		}
+	}
 	for i, page := range pages {
 		pages[i] = tidy(page)
 		blank = blank && pages[i] == ""
@@ -76,6 +82,11 @@ func paginated(pages []string) []byte {
 	}
 	return []byte(strings.Join(pages, pageBreak))
 }
+
+// fromTeX reads what TeX's bitmap fonts leave: codes of the encoding T1, of
+// which the one for fi is in any text, rather than characters.
+var fromTeX = strings.NewReplacer("\x10", "“", "\x11", "”", "\x15", "–", "\x16", "—",
+	"\x1b", "ff", "\x1c", "fi", "\x1d", "fl", "\x1e", "ffi", "\x1f", "ffl")
 
 var (
 	manyLines  = regexp.MustCompile(`\n{3,}`)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	library "github.com/klippa-app/go-pdfium"
 	failures "github.com/klippa-app/go-pdfium/errors"
@@ -102,6 +103,10 @@ func (p *pdfium) read(ctx context.Context, b *blob, most int) ([]string, error) 
 	return pages, nil
 }
 
+// lineHyphen is what PDFium makes of the hyphen of a word divided at the end of
+// a line.
+const lineHyphen = "\x02"
+
 func pageText(instance library.Pdfium, file references.FPDF_DOCUMENT, index int) (string, error) {
 	page := requests.Page{ByIndex: &requests.PageByIndex{Document: file, Index: index}}
 	placed, err := instance.GetPageTextStructured(&requests.GetPageTextStructured{Page: page, Mode: requests.GetPageTextStructuredModeRects})
@@ -111,7 +116,7 @@ func pageText(instance library.Pdfium, file references.FPDF_DOCUMENT, index int)
 	runs := make([]run, 0, len(placed.Rects))
 	for _, r := range placed.Rects {
 		p := r.PointPosition
-		runs = append(runs, run{r.Text, p.Left, p.Right, p.Top, p.Bottom})
+		runs = append(runs, run{strings.ReplaceAll(r.Text, lineHyphen, "-"), p.Left, p.Right, p.Top, p.Bottom})
 	}
 	return layout(runs), nil
 }
