@@ -3,6 +3,7 @@ package documents
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -101,5 +102,62 @@ func TestWordsDividedAtTheEndOfALineKeepTheirHyphenInTheSandbox(t *testing.T) {
 	items, problems := readAll(t, Config{Isolate: true}, dir, dir)
 	if diff := cmp.Diff(map[string]string{"a.pdf": "Here are five differ-\nent flasks.\n"}, bodies(items)); diff != "" {
 		t.Error(problems, diff)
+	}
+}
+
+// inColumns lays two columns out beside one another, as pdftotext does.
+func inColumns(left, right []string) string {
+	var b strings.Builder
+	for i := range max(len(left), len(right)) {
+		l, r := "", ""
+		if i < len(left) {
+			l = left[i]
+		}
+		if i < len(right) {
+			r = right[i]
+		}
+		fmt.Fprintf(&b, "%-42s%s\n", l, r)
+	}
+	return b.String()
+}
+
+var (
+	leftColumn = []string{
+		"The landlord lets to the tenant the hall", "at the harbour, with all its machines,", "for five years. The tenant may extend it",
+		"by a year at a time, if this is told the", "landlord six months before the end, and", "in writing. The rent is due on the first",
+	}
+	rightColumn = []string{
+		"day of the month. Who pays late owes", "interest of nine percent. Heating is paid", "with the rent, and settled once a year",
+		"when the meters have been read. Repairs", "of up to 200 euros are for the tenant,", "all others for the landlord.",
+	}
+)
+
+func TestSentencesOfTwoColumnsStayInOnePiece(t *testing.T) {
+	t.Parallel()
+	head, foot := strings.Repeat(" ", 30)+"LEASE OF A HALL\n\n", "\n"+strings.Repeat(" ", 40)+"7\n"
+	both := strings.Join(slices.Concat(leftColumn, rightColumn), "\n")
+	got := string(paginated([]string{head + inColumns(leftColumn, rightColumn) + foot}))
+	if !strings.HasSuffix(got, "LEASE OF A HALL\n\n"+both+"\n\n    7\n") {
+		t.Error(got)
+	}
+}
+
+func TestTablesAreNoColumns(t *testing.T) {
+	t.Parallel()
+	for what, page := range map[string]string{
+		"short cells": inColumns(leftColumn, []string{"per piece", "per metre", "per hour", "per head", "per night", "per mile"}),
+		"full names": inColumns(
+			[]string{"Nordwind Logistics GmbH, Hamburg", "Globex Corporation, Springfield", "Acme Incorporated, Albuquerque", "Initech Limited, Austin, Texas", "Umbrella Holdings, Raccoon City", "Hooli Ventures, Mountain View"},
+			[]string{"Transport of goods by road and sea", "Power from the atom, for everybody", "Anvils, rockets, and other supplies", "Reports about reports on time", "Medicines that nobody has tested", "Search, and boxes for signatures"}),
+		"numbered rows": inColumns(
+			[]string{"1   The supplier shall answer within", "    two hours of every working day", "2   The supplier shall keep spare parts", "    for ten years from the delivery", "3   The supplier shall train the staff", "    of the buyer, once for each plant"},
+			rightColumn),
+		"few lines": inColumns(leftColumn[:4], rightColumn[:4]),
+		"a paragraph across": inColumns(leftColumn, rightColumn) +
+			strings.Repeat("This is a paragraph that runs across the whole width of the page, as most do.\n", 9),
+	} {
+		if got := unfold(page); got != page {
+			t.Errorf("%s:\n%s", what, got)
+		}
 	}
 }

@@ -68,12 +68,12 @@ func readPDF(s *source) bool {
 // there is no result.
 func paginated(pages []string) []byte {
 	blank := true
-	if slices.ContainsFunc(pages, func(page string) bool { return strings.Contains(page, "\x1c") }) {
-		for i, page := range pages {
-			pages[i] = fromTeX.Replace(page)
-		}
-	}
+	inTeX := slices.ContainsFunc(pages, func(page string) bool { return strings.Contains(page, "\x1c") })
 	for i, page := range pages {
+		page = unfold(page)
+		if inTeX {
+			page = fromTeX.Replace(page)
+		}
 		pages[i] = tidy(page)
 		blank = blank && pages[i] == ""
 	}
