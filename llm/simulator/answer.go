@@ -162,9 +162,9 @@ func outline(document string) (title, first string, words int) {
 }
 
 // isMark reports whether a line is one of the tags that prompts put around
-// documents.
+// documents, or the number of a page.
 func isMark(line string) bool {
-	return strings.HasPrefix(line, "<") && strings.HasSuffix(line, ">") && !strings.Contains(line, " ")
+	return strings.HasPrefix(line, "[page ") && strings.HasSuffix(line, "]") || strings.HasPrefix(line, "<") && strings.HasSuffix(line, ">") && !strings.Contains(line, " ")
 }
 
 // sentence is the first sentence of a line, of at most 200 bytes.

@@ -83,6 +83,7 @@ func TestAnswersReadSensibly(t *testing.T) {
 		"# Annual report\n\nThe year went well in spite of the weather. Costs fell.",
 		"Summarise this in one sentence.\n\n# Annual report\n\nThe year went well in spite of the weather. Costs fell.",
 		"Summarise:\n\n<document>\nAnnual report\n\nThe year went well in spite of the weather. Costs fell.\n</document>",
+		"Summarise:\n\n<document>\n[page 1]\nAnnual report\n\nThe year went well in spite of the weather. Costs fell.\n</document>",
 		"Summarise:\n\nAnnual report\nThe year went well in spite of the weather. Costs fell.",
 	} {
 		q := question{document: document}
