@@ -130,6 +130,12 @@ func noise(n *html.Node, whole bool) bool {
 	case atom.Header, atom.Footer:
 		return whole
 	}
+	switch attribute(n, "role") { // of pages made of nothing but div
+	case "navigation", "complementary", "search":
+		return true
+	case "banner", "contentinfo":
+		return whole
+	}
 	if has(n, "hidden") || attribute(n, "aria-hidden") == "true" {
 		return true
 	}

@@ -37,6 +37,16 @@ func TestRowsBelowATitleSayThatTheHeaderIsMissing(t *testing.T) {
 	}
 }
 
+func TestNavigationOfPagesWithoutItsElementsIsLeftOut(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string]string{"a.html": `<title>Pumps</title><div role="banner">ACME</div><div role="navigation"><a href="/">Home</a></div>
+		<div role="search">Find</div><div><h1>Pumps</h1><p>They leak.</p></div><div role="complementary">Ads</div><div role="contentinfo">Imprint</div>`})
+	items, _ := readAll(t, Config{}, dir, dir)
+	if diff := cmp.Diff(map[string]string{"a.html": "# Pumps\n\nThey leak.\n"}, bodies(items)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestParquetRowWithoutItsTextIsNamed(t *testing.T) {
 	t.Parallel()
 	type row struct {
