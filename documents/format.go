@@ -59,6 +59,9 @@ func read(s *source) bool {
 	if len(head) == 0 {
 		return s.empty()
 	}
+	if s.format() == "" && slices.Contains(mails, strings.ToLower(path.Ext(s.name))) {
+		return s.problem(0, "is mail", "save it as text, HTML or PDF where you read it")
+	}
 	f := formatOf(s.format(), s.name, head)
 	if !f.binary && (magicOf(head) != nil || utf16Of(head) == nil && bytes.IndexByte(head, 0) >= 0) {
 		return s.binary(head)
@@ -141,6 +144,10 @@ func looksLikeJSONL(head []byte) bool {
 	return cut || json.Valid(first)
 }
 
+// mails are the extensions of mail, which looks like text and whose words and
+// attachments are encoded.
+var mails = []string{".eml", ".mbox", ".msg"}
+
 // oldOffice is how documents of Office 97 begin, and encrypted ones of today.
 const oldOffice = "\xd0\xcf\x11\xe0"
 
@@ -148,6 +155,9 @@ const oldOffice = "\xd0\xcf\x11\xe0"
 type magic struct{ prefix, what, fix string }
 
 func magicOf(head []byte) *magic {
+	if len(head) > 262 && string(head[257:262]) == "ustar" {
+		return &magic{"", "a tar archive", "unpack it, or pack it as a zip archive"}
+	}
 	for _, m := range []magic{
 		{"%PDF-", "a PDF file", "leave --format out"},
 		{"PK\x03\x04", "a zip archive or an office document", "leave --format out"},

@@ -1,7 +1,9 @@
 package documents
 
 import (
+	"archive/tar"
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -44,6 +46,27 @@ func TestNavigationOfPagesWithoutItsElementsIsLeftOut(t *testing.T) {
 	items, _ := readAll(t, Config{}, dir, dir)
 	if diff := cmp.Diff(map[string]string{"a.html": "# Pumps\n\nThey leak.\n"}, bodies(items)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestMailAndTarArchivesAreNamed(t *testing.T) {
+	t.Parallel()
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	if err := errors.Join(w.WriteHeader(&tar.Header{Name: "a.txt"}), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	dir := folder(t, map[string]string{"a.eml": "Subject: Lease\nContent-Transfer-Encoding: base64\n\nSGVsbG8=\n", "b.tar": archive.String()})
+	items, problems := readAll(t, Config{}, dir, dir)
+	want := []string{
+		"a.eml: is mail; save it as text, HTML or PDF where you read it",
+		"b.tar: is a tar archive; unpack it, or pack it as a zip archive",
+	}
+	if diff := cmp.Diff(want, problems); diff != "" || len(items) > 0 {
+		t.Error(ids(items), diff)
+	}
+	if items, _ := readAll(t, Config{Format: "text"}, dir, dir+"/a.eml"); len(items) != 1 {
+		t.Error("mail is not read as text on request")
 	}
 }
 
