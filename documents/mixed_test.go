@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -172,6 +173,22 @@ func TestSentencesOfTwoColumnsStayInOnePiece(t *testing.T) {
 	got := string(paginated([]string{head + inColumns(leftColumn, rightColumn) + foot}))
 	if !strings.HasSuffix(got, "LEASE OF A HALL\n\n"+both+"\n\n    7\n") {
 		t.Error(got)
+	}
+}
+
+func TestColumnsAreFoundInTheSandboxToo(t *testing.T) {
+	t.Parallel()
+	across := leftColumn[5] + ") Tj 252 70 Td (" + rightColumn[0] // to where the second column begins
+	dir := folder(t, map[string]string{"a.pdf": onePage(slices.Concat(leftColumn[:5], []string{across}, rightColumn[1:])...)})
+	want := strings.Join(slices.Concat(leftColumn, rightColumn), "\n") + "\n"
+	for _, isolate := range []bool{false, true} {
+		if _, err := exec.LookPath("pdftotext"); !isolate && err != nil {
+			continue
+		}
+		items, problems := readAll(t, Config{Isolate: isolate}, dir, dir)
+		if diff := cmp.Diff(map[string]string{"a.pdf": want}, bodies(items)); diff != "" {
+			t.Error(isolate, problems, diff)
+		}
 	}
 }
 

@@ -106,6 +106,17 @@ func tidy(page string) string {
 		return r
 	}, strings.ToValidUTF8(strings.ReplaceAll(page, "\r\n", "\n"), "\uFFFD"))
 	lines := strings.Split(page, "\n")
+	dedent(lines)
+	page = strings.Trim(strings.Join(lines, "\n"), "\n")
+	if page == "" {
+		return ""
+	}
+	page = wideSpaces.ReplaceAllString(manyLines.ReplaceAllString(page, "\n\n"), "    ")
+	return page + "\n"
+}
+
+// dedent takes away what space all lines begin with, and what they end with.
+func dedent(lines []string) {
 	indent := -1
 	for i, line := range lines {
 		lines[i] = strings.TrimRight(line, " \t")
@@ -118,12 +129,6 @@ func tidy(page string) string {
 			lines[i] = line[indent:]
 		}
 	}
-	page = strings.Trim(strings.Join(lines, "\n"), "\n")
-	if page == "" {
-		return ""
-	}
-	page = wideSpaces.ReplaceAllString(manyLines.ReplaceAllString(page, "\n\n"), "    ")
-	return page + "\n"
 }
 
 // pdfReader reads PDF files, with pdftotext where there is one.

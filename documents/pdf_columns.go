@@ -37,6 +37,8 @@ func unfold(page string) string {
 		for len(left) > 0 && len(right) > 0 && right[0] == "" {
 			right = right[1:]
 		}
+		dedent(left)
+		dedent(right)
 		out = append(append(out, left...), right...)
 		left, right = left[:0], right[:0]
 	}
