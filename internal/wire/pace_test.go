@@ -100,6 +100,13 @@ func (a *pacedAdmission) Enter(ctx context.Context, c *jobs.Call) (resilience.Pa
 	return pass, err
 }
 
+// Leave implements resilience.Admission: of those, too, that could not be put
+// on record.
+func (a *pacedAdmission) Leave(ctx context.Context, c *jobs.Call, attempt *jobs.Attempt) error {
+	a.pace.step("leaving", c.Job)
+	return a.Admission.Leave(ctx, c, attempt)
+}
+
 // record is what puts calls on record.
 func record(gate resilience.Admission) *recorded {
 	if s, ok := gate.(*sheltered); ok {
