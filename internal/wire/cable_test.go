@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -82,7 +83,9 @@ func (w *wire) slot(due time.Time) time.Time {
 	if soonest := w.last.Add(time.Nanosecond); due.Before(soonest) {
 		due = soonest
 	}
-	w.last = due.Truncate(time.Microsecond).Add(time.Microsecond + w.lane)
+	at := due.Truncate(time.Microsecond).Add(time.Microsecond)
+	moment := number(strconv.FormatInt(at.UnixMicro(), 10)) % 5
+	w.last = at.Add(w.lane + time.Duration(2*moment))
 	return w.last
 }
 

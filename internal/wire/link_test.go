@@ -114,11 +114,13 @@ func (l *link) takes() time.Duration {
 
 func (l *link) dragged() time.Duration { return l.takes() - l.w.latency }
 
-// lane is when in a microsecond messages arrive from or at the process.
+// lane is when in a microsecond messages arrive from or at the process: at one
+// of five moments of its own, or the broker's timers, which begin at one, would
+// end at another's.
 func (l *link) lane(direction int) time.Duration {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(l.name))
-	return time.Duration(h.Sum32()%499*2 + uint32(direction))
+	return time.Duration(h.Sum32()%97*10 + uint32(direction))
 }
 
 // drop breaks the connection to the broker.
