@@ -107,7 +107,9 @@ func (w *wire) sort() {
 	if n < 0 {
 		n = len(w.queue)
 	}
-	slices.SortStableFunc(w.queue[:n], func(a, b sentFrame) int { return cmp.Compare(a.rank(), b.rank()) })
+	slices.SortStableFunc(w.queue[:n], func(a, b sentFrame) int {
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(w.conn.asker(&a.frame), w.conn.asker(&b.frame)))
+	})
 }
 
 // rank orders messages of one moment without changing what they mean: a

@@ -20,6 +20,8 @@ type wireConn struct {
 	greeted atomic.Bool // up to the broker's first pong the client has its lock
 	ready   []byte      // of a message that has arrived and is not read yet
 
+	order sync.Map // of requests: a number by the subject of the reply
+
 	mu     sync.Mutex
 	part   []byte          // of a message that is not written yet
 	asked  map[string]step // whose reply is still to come, by its subject
@@ -48,10 +50,15 @@ func (c *wireConn) Write(p []byte) (int, error) {
 // carry takes what was written to the broker, up to a Close.
 func (c *wireConn) carry() {
 	defer func() { _ = c.Conn.Close() }()
+	n := 0
 	for {
 		f, ok := c.out.take()
 		if !ok || c.pass() != nil {
 			return
+		}
+		if f.reply != "" {
+			n++
+			c.order.Store(f.reply, n)
 		}
 		s := f.asks(c.link.w.config.Queue.Prefix)
 		if c.link.meet(before, s) {
@@ -87,6 +94,13 @@ func (c *wireConn) listen() {
 			return
 		}
 	}
+}
+
+// asker is which of the requests a frame is the reply to.
+func (c *wireConn) asker(f *frame) int {
+	n, _ := c.order.Load(f.subject)
+	number, _ := n.(int)
+	return number
 }
 
 // Read implements net.Conn.
