@@ -304,9 +304,9 @@ func (d *draft) encode() (string, error) {
 
 func (r *rebuilding) readHolds(ctx context.Context) error {
 	r.holds = map[string]*hold{}
-	keys := map[string]string{"live": r.l.live, "lapsed": r.l.lapsed}
-	for _, where := range slices.Sorted(maps.Keys(keys)) {
-		found, err := r.rdb.HGetAll(ctx, keys[where]).Result()
+	for _, from := range []struct{ where, key string }{{"lapsed", r.l.lapsed}, {"live", r.l.live}} {
+		where := from.where
+		found, err := r.rdb.HGetAll(ctx, from.key).Result()
 		if err != nil {
 			return fmt.Errorf("reading the %s holds: %w", where, err)
 		}

@@ -74,30 +74,19 @@ func manyMembers(b *testing.B, n int, text string) string {
 
 // pdfOf is a PDF file of so many pages and lines on each.
 func pdfOf(pages, lines int, line string) string {
-	var b strings.Builder
-	var places []int
-	object := func(format string, args ...any) {
-		places = append(places, b.Len())
-		fmt.Fprintf(&b, "%d 0 obj\n"+format+"\nendobj\n", append([]any{len(places)}, args...)...)
-	}
-	b.WriteString("%PDF-1.4\n")
 	var kids strings.Builder
 	for i := range pages {
 		fmt.Fprintf(&kids, "%d 0 R ", 4+2*i)
 	}
-	object("<</Type/Catalog/Pages 2 0 R>>")
-	object("<</Type/Pages/Kids[%s]/Count %d>>", kids.String(), pages)
-	object("<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>")
+	objects := []string{
+		"<</Type/Catalog/Pages 2 0 R>>", fmt.Sprintf("<</Type/Pages/Kids[%s]/Count %d>>", kids.String(), pages),
+		"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+	}
 	text := "BT /F1 6 Tf 7 TL 40 780 Td " + strings.Repeat("("+line+") Tj T* ", lines) + "ET"
 	for i := range pages {
-		object("<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Resources<</Font<</F1 3 0 R>>>>/Contents %d 0 R>>", 5+2*i)
-		object("<</Length %d>>\nstream\n%s\nendstream", len(text), text)
+		objects = append(objects,
+			fmt.Sprintf("<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Resources<</Font<</F1 3 0 R>>>>/Contents %d 0 R>>", 5+2*i),
+			fmt.Sprintf("<</Length %d>>\nstream\n%s\nendstream", len(text), text))
 	}
-	start := b.Len()
-	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(places)+1)
-	for _, at := range places {
-		fmt.Fprintf(&b, "%010d 00000 n \n", at)
-	}
-	fmt.Fprintf(&b, "trailer\n<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n", len(places)+1, start)
-	return b.String()
+	return pdfFile(objects...)
 }

@@ -109,15 +109,20 @@ func TestBitmapFontsOfTeXKeepTheirLigatures(t *testing.T) {
 // onePage is a PDF file of one page with these lines.
 func onePage(lines ...string) string {
 	page := "BT /F 12 Tf 14 TL 72 720 Td (" + strings.Join(lines, ") Tj T* (") + ") Tj ET"
-	var b strings.Builder
-	b.WriteString("%PDF-1.4\n")
-	var places []int
-	for i, object := range []string{
+	return pdfFile(
 		"<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>",
 		"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>",
 		fmt.Sprintf("<</Length %d>>stream\n%s\nendstream", len(page), page),
 		"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
-	} {
+	)
+}
+
+// pdfFile is a PDF file of these objects, of which the first is the catalog.
+func pdfFile(objects ...string) string {
+	var b strings.Builder
+	b.WriteString("%PDF-1.4\n")
+	var places []int
+	for i, object := range objects {
 		places = append(places, b.Len())
 		fmt.Fprintf(&b, "%d 0 obj%s endobj\n", i+1, object)
 	}

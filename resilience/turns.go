@@ -1,6 +1,7 @@
 package resilience
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,14 +77,11 @@ func (t *Turns) Wait(ctx context.Context, name string, perMinute int, longest ti
 
 // reserve asks Redis until it answers or ctx ends.
 func (t *Turns) reserve(ctx context.Context, name string, perMinute int, most, longest time.Duration) (time.Duration, error) {
-	keys := t.Keys
-	if keys == "" {
-		keys = "drover"
-	}
+	key := cmp.Or(t.Keys, "drover").Key("turns", name)
 	gap := float64(time.Minute.Microseconds()) / float64(perMinute)
 	kept := math.Max(0, float64(time.Second.Microseconds())-gap)
 	for {
-		wait, err := turnOf.Run(ctx, t.Redis, []string{keys.Key("turns", name)}, gap, kept, most.Microseconds(), longest.Microseconds()).Int64()
+		wait, err := turnOf.Run(ctx, t.Redis, []string{key}, gap, kept, most.Microseconds(), longest.Microseconds()).Int64()
 		if err == nil {
 			return time.Duration(wait) * time.Microsecond, nil
 		}

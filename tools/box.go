@@ -6,10 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/drover-batch/drover/jobs"
 )
@@ -58,9 +55,6 @@ func New(c Config) *Box {
 	if c.Dial == nil {
 		c.Dial = Connect
 	}
-	if c.Turn == nil {
-		c.Turn = alone()
-	}
 	if c.Note == nil {
 		c.Note = func(string, string) {}
 	}
@@ -69,25 +63,6 @@ func New(c Config) *Box {
 		b.servers[name] = newServer(name, s, c)
 	}
 	return b
-}
-
-// alone keeps the pace of one process.
-func alone() func(context.Context, string, int, time.Duration) error {
-	var mu sync.Mutex
-	paces := map[string]*rate.Limiter{}
-	return func(ctx context.Context, server string, perMinute int, _ time.Duration) error {
-		mu.Lock()
-		pace := paces[server]
-		if pace == nil {
-			pace = rate.NewLimiter(rate.Limit(float64(perMinute)/60), max(1, perMinute/60))
-			paces[server] = pace
-		}
-		mu.Unlock()
-		if pace.Wait(ctx) != nil {
-			return jobs.ErrNoTurn
-		}
-		return nil
-	}
 }
 
 // Close ends all servers and waits for them. Calls that are running fail.

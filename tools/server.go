@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/drover-batch/drover/jobs"
 )
 
@@ -90,10 +92,25 @@ func newServer(name string, s Server, c Config) *server {
 	if s.Concurrent <= 0 {
 		s.Concurrent = 8
 	}
+	turns := c.Turn
+	if turns == nil {
+		turns = alone(s.PerMinute)
+	}
 	life, end := context.WithCancel(context.Background())
 	return &server{
-		name: name, cfg: s, dial: c.Dial, turns: c.Turn, note: func(what string) { c.Note(name, what) },
+		name: name, cfg: s, dial: c.Dial, turns: turns, note: func(what string) { c.Note(name, what) },
 		slots: make(chan struct{}, s.Concurrent), life: life, end: end, turn: make(chan struct{}, 1),
+	}
+}
+
+// alone keeps the pace of one process.
+func alone(perMinute int) func(context.Context, string, int, time.Duration) error {
+	pace := rate.NewLimiter(rate.Limit(float64(perMinute)/60), max(1, perMinute/60))
+	return func(ctx context.Context, _ string, _ int, _ time.Duration) error {
+		if pace.Wait(ctx) != nil {
+			return jobs.ErrNoTurn
+		}
+		return nil
 	}
 }
 

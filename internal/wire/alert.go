@@ -24,17 +24,7 @@ type Alerted struct {
 // herald hands on the alerts of soft limits, apart from everything else: a
 // webhook may take its time.
 func (w *Worker) herald(ctx context.Context) {
-	ticker := time.NewTicker(5 * time.Second)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		if ctx.Err() != nil {
-			return // which select may pass over when both are there
-		}
+	every(ctx, 5*time.Second, func() {
 		err := w.Ledger.Alerts(ctx, w.parts.Redis, func(a budget.Alert) error {
 			w.announce(ctx, a)
 			return nil
@@ -42,7 +32,7 @@ func (w *Worker) herald(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			w.parts.Log.Debug().Err(err).Msg("looking for alerts")
 		}
-	}
+	})
 }
 
 // announce tells of an alert everywhere. What cannot be reached is told in the

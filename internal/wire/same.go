@@ -89,18 +89,11 @@ func (o *once) recall(ctx context.Context, d jobs.Delivery) (*jobs.Outcome, erro
 
 func (o *once) renew(ctx context.Context) {
 	lease := o.w.parts.Config.Worker.Lease
-	tick := time.NewTicker(lease / 3)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := o.claim.Renew(ctx, lease); err != nil && ctx.Err() == nil {
-				o.w.parts.Log.Debug().Err(err).Msg("keeping a request to oneself")
-			}
+	every(ctx, lease/3, func() {
+		if err := o.claim.Renew(ctx, lease); err != nil && ctx.Err() == nil {
+			o.w.parts.Log.Debug().Err(err).Msg("keeping a request to oneself")
 		}
-	}
+	})
 }
 
 // settle makes an answer known to those that wait for it. The claim then stays

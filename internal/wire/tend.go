@@ -15,17 +15,7 @@ import (
 // tend does every few seconds what some replica has to do for the fleet.
 func (w *Worker) tend(ctx context.Context) {
 	w.deaf = time.Now()
-	ticker := time.NewTicker(5 * time.Second)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		if ctx.Err() != nil {
-			return // which select may pass over when both are there
-		}
+	every(ctx, 5*time.Second, func() {
 		err := w.bookLapsed(ctx)
 		if err != nil {
 			w.deaf = time.Now()
@@ -38,6 +28,23 @@ func (w *Worker) tend(ctx context.Context) {
 				w.parts.Log.Warn().Err(err).Msg("looking for answers of workers that died")
 			}
 		}
+	})
+}
+
+// every does something again and again until ctx ends, and then not once more.
+func every(ctx context.Context, period time.Duration, do func()) {
+	ticker := time.NewTicker(period)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if ctx.Err() != nil {
+			return // which select may pass over when both are there
+		}
+		do()
 	}
 }
 
