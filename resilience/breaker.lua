@@ -284,6 +284,7 @@ return {
     if verdict == 'neutral' or not current then return end
     if own.new then all(K[1], now, s.window) end
     own.new, own.seen = false, now
+    save(own)
     if still then learn(own, now, s, verdict, always) end
     learn(fleet, now, s, verdict, function() return quorum(K[1], fleet, now, s.window) end)
     -- What shut this worker out alone is not held against the model.

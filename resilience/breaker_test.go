@@ -291,3 +291,20 @@ func TestReplicasLongGoneAreForgotten(t *testing.T) {
 		}
 	})
 }
+
+func TestReplicaShutOutAloneStillCountsByItsLateAnswers(t *testing.T) {
+	circuits(t, func(t *testing.T, d *desk) {
+		d.needsTime()
+		broken := jobs.Attempt{Kind: jobs.NoQuota}
+		d.ends(1, "a", jobs.Attempt{})
+		late := d.admit(newCall("c"))
+		d.ends(1, "c", broken)
+		d.stands(Closed) // a heard well of the model
+		d.pass(25 * time.Second)
+		d.leave(late, jobs.Attempt{})
+		d.ends(1, "a", jobs.Attempt{})
+		d.pass(40 * time.Second)
+		d.ends(1, "b", broken)
+		d.stands(Open) // to b and c it is broken, to a it is not
+	})
+}
