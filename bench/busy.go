@@ -9,8 +9,6 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
-
-	"github.com/drover-batch/drover/jobs"
 )
 
 // busy is the share of the slots' time in which a call is in flight, as the
@@ -63,13 +61,6 @@ func playBusy(ctx context.Context, t *task, out *json.Encoder) (err error) {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
-	var handling atomic.Int64
-	handle := s.worker.Pool.Handle
-	s.worker.Pool.Handle = func(ctx context.Context, d jobs.Delivery) jobs.Decision {
-		handling.Add(1)
-		defer handling.Add(-1)
-		return handle(ctx, d)
-	}
 	s.run(ctx)
 	if err := s.await(ctx, 2*t.Slots, func(int) {}); err != nil {
 		return err
@@ -80,7 +71,7 @@ func playBusy(ctx context.Context, t *task, out *json.Encoder) (err error) {
 	}
 	looking, look := context.WithCancel(ctx)
 	found := make(chan shares)
-	go func() { found <- s.look(looking, &handling, &calls.flying) }()
+	go func() { found <- s.look(looking, &calls.flying) }()
 	s.meter.begin()
 	steady := t.Jobs - 4*t.Slots
 	err = s.await(ctx, steady, func(int) {})
@@ -103,20 +94,19 @@ func playBusy(ctx context.Context, t *task, out *json.Encoder) (err error) {
 }
 
 // look looks until ctx ends, and returns what the slots did meanwhile.
-func (s *subject) look(ctx context.Context, handling, calling *atomic.Int64) shares {
+func (s *subject) look(ctx context.Context, calling *atomic.Int64) shares {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	var looks, taken, handled, called float64
+	var looks, taken, called float64
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			all := max(looks, 1) * float64(s.Slots)
-			return shares{Guards: (handled - called) / all, Storing: (taken - handled) / all, Idle: 1 - taken/all}
+			return shares{Waiting: (taken - called) / all, Idle: 1 - taken/all}
 		}
 		looks++
 		called += float64(calling.Load()) // the innermost first: none is seen without what it is part of
-		handled += float64(handling.Load())
 		taken += float64(s.worker.Pool.Stats().Running)
 	}
 }
@@ -124,13 +114,12 @@ func (s *subject) look(ctx context.Context, handling, calling *atomic.Int64) sha
 // shares are what slots do with their time while no call of theirs is in
 // flight, as parts of all of it.
 type shares struct {
-	Guards  float64 // rendering, asking the guards and telling them
-	Storing float64
+	Waiting float64 // for the guards and the record of calls, or for others to be stored
 	Idle    float64 // without a job
 }
 
 func (s shares) String() string {
-	return fmt.Sprintf("guards %.1f %%, storing %.1f %%, no job %.1f %%", 100*s.Guards, 100*s.Storing, 100*s.Idle)
+	return fmt.Sprintf("waiting %.1f %%, no job %.1f %%", 100*s.Waiting, 100*s.Idle)
 }
 
 // counted knows how many calls are in flight.

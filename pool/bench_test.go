@@ -16,7 +16,7 @@ func BenchmarkJob(b *testing.B) {
 	taking, stop := context.WithCancel(context.Background())
 	var left atomic.Int64
 	left.Store(int64(b.N))
-	p := &Pool{Source: src, Slots: 5000, Handle: func(ctx context.Context, d jobs.Delivery) jobs.Decision {
+	p := &Pool{Source: src, Slots: 5000, Handle: func(ctx context.Context, d jobs.Delivery, _ *Slot) jobs.Decision {
 		sleep(ctx, 10*time.Millisecond)
 		if left.Add(-1) == 0 {
 			stop()

@@ -16,7 +16,7 @@ func Example() {
 	p := &pool.Pool{
 		Source: &source{jobs: []jobs.Delivery{lease{}}},
 		Slots:  2,
-		Handle: func(_ context.Context, d jobs.Delivery) jobs.Decision {
+		Handle: func(_ context.Context, d jobs.Delivery, _ *pool.Slot) jobs.Decision {
 			return jobs.Decision{Outcome: jobs.NewOutcome(d.Job(), d.Batch(), jobs.Answered, nil)}
 		},
 		OnOutcome: func(o *jobs.Outcome) {

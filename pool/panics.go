@@ -18,7 +18,7 @@ const (
 
 // handle calls the handler. A panic does not take the neighbours down: the job
 // is tried again a little later, and buried when it keeps doing that.
-func (p *Pool) handle(ctx context.Context, d jobs.Delivery) (made jobs.Decision) {
+func (p *Pool) handle(ctx context.Context, d jobs.Delivery, slot *Slot) (made jobs.Decision) {
 	defer func() {
 		v := recover()
 		if v == nil {
@@ -37,7 +37,7 @@ func (p *Pool) handle(ctx context.Context, d jobs.Delivery) (made jobs.Decision)
 		o.Reason = fmt.Sprintf("its handler panicked %d times, last with %s", n, what)
 		made = jobs.Decision{Outcome: o}
 	}()
-	return p.Handle(ctx, d)
+	return p.Handle(ctx, d, slot)
 }
 
 // describe quotes only the runtime's own errors: other values may hold what a

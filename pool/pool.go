@@ -34,8 +34,9 @@ type Pool struct {
 
 	// Handle makes a decision of a delivery. When its context is cancelled it
 	// returns as soon as it can. A panic is caught: the job is handed back,
-	// and buried the third time.
-	Handle func(ctx context.Context, d jobs.Delivery) jobs.Decision
+	// and buried the third time. It may give its slot to other jobs while it
+	// makes no calls.
+	Handle func(ctx context.Context, d jobs.Delivery, slot *Slot) jobs.Decision
 
 	// Pause pauses a batch for want of money, when a decision says so. It is
 	// given the batch as it was lent, since when there may be some; may be nil.

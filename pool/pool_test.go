@@ -137,7 +137,7 @@ func inWorld(t *testing.T, handle func(context.Context, jobs.Delivery) jobs.Deci
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t, arrived: make(chan struct{}, 1), ended: make(chan struct{}), rests: map[string]time.Duration{}}
 		w.pool = &Pool{
-			Source: w, Handle: handle, Slots: 4,
+			Source: w, Handle: func(ctx context.Context, d jobs.Delivery, _ *Slot) jobs.Decision { return handle(ctx, d) }, Slots: 4,
 			Log: zerolog.New(&w.log),
 			Pause: func(_ context.Context, lent *jobs.Batch, short *jobs.Shortage) error {
 				w.pauses = append(w.pauses, lent.ID+": "+short.Reason)

@@ -24,7 +24,8 @@ func (p *Pool) serve(taking, working context.Context, d jobs.Delivery, t *turn) 
 		return
 	}
 	p.stats.begin()
-	defer p.leave(t)
+	slot := &Slot{p, t}
+	defer slot.end()
 
 	settled, err := p.settled(ctx, d)
 	switch {
@@ -36,15 +37,7 @@ func (p *Pool) serve(taking, working context.Context, d jobs.Delivery, t *turn) 
 	case settled:
 		p.release(ctx, d, l)
 	default:
-		p.settle(ctx, d, l, t, p.handle(ctx, d))
-	}
-}
-
-// leave gives the slot back for another job.
-func (p *Pool) leave(t *turn) {
-	if !t.left {
-		p.stats.finish()
-		t.leave()
+		p.settle(ctx, d, l, slot, p.handle(ctx, d, slot))
 	}
 }
 
@@ -60,13 +53,10 @@ func (p *Pool) settled(ctx context.Context, d jobs.Delivery) (bool, error) {
 }
 
 // settle carries a decision out.
-func (p *Pool) settle(ctx context.Context, d jobs.Delivery, l *lease, t *turn, made jobs.Decision) {
+func (p *Pool) settle(ctx context.Context, d jobs.Delivery, l *lease, slot *Slot, made jobs.Decision) {
 	switch {
 	case made.Outcome != nil:
-		if t.store() {
-			defer t.stored()
-			p.leave(t)
-		}
+		slot.Rest()
 		p.store(ctx, d, made.Outcome)
 	case made.Back || made.Wait > 0:
 		p.letGo(ctx, d, l, made)

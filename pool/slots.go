@@ -19,20 +19,22 @@ const (
 // none for fewer than eight slots.
 type slots struct {
 	all  int
-	more int // jobs at the most that wait for a slot, and that are stored after they had one
+	more int // jobs at the most that wait for a slot
+	rest int // jobs at the most that rest
 
 	mu      sync.Mutex
 	free    int
 	extra   int     // jobs beyond the slots
-	waiting []*turn // the oldest first
-	storing int
+	again   []*turn // had a slot, rested, and want one again; the oldest first
+	waiting []*turn // those that never had one
+	resting int
 	asking  time.Duration // how long it takes to get jobs
 	held    time.Duration // how long a slot is taken, on average
 	freed   chan struct{} // holds a token when a slot was given back
 }
 
 func newSlots(n int) *slots {
-	return &slots{all: n, more: n / 8, free: n, freed: make(chan struct{}, 1)}
+	return &slots{all: n, more: n / 8, rest: n / 2, free: n, freed: make(chan struct{}, 1)}
 }
 
 // await blocks until jobs are wanted and returns how many are. It lingers for
@@ -80,7 +82,7 @@ func (s *slots) await(ctx context.Context, enough, extra int) int {
 func (s *slots) wanted() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return max(0, s.free+s.ahead()-len(s.waiting))
+	return max(0, s.free+s.ahead()-len(s.waiting)-len(s.again))
 }
 
 // beyond is how many jobs are worked on beyond the slots.
@@ -113,6 +115,7 @@ type turn struct {
 	since time.Time
 	extra bool // it is beyond the slots
 	left  bool
+	rests bool // it is one of those that are counted
 }
 
 // take is the turn of a job that has just been lent; an extra one need not wait
@@ -167,9 +170,14 @@ func (t *turn) await(taking, job context.Context) bool {
 
 // leave gives the slot back, once.
 func (t *turn) leave() {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	t.giveBack()
+}
+
+// giveBack is leave for who holds the lock.
+func (t *turn) giveBack() {
 	s := t.s
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if t.left {
 		return
 	}
@@ -182,11 +190,11 @@ func (t *turn) leave() {
 	switch {
 	case t.extra:
 		s.extra--
+		t.extra = false
+	case len(s.again) > 0:
+		s.again = hand(s.again)
 	case len(s.waiting) > 0:
-		next := s.waiting[0]
-		s.waiting = s.waiting[1:]
-		next.since = time.Now()
-		close(next.come)
+		s.waiting = hand(s.waiting)
 	default:
 		s.free++
 	}
@@ -196,20 +204,73 @@ func (t *turn) leave() {
 	}
 }
 
-// store asks to leave the slot while the job's outcome is being stored. If it
-// may, stored has to be called after that.
-func (t *turn) store() bool {
-	t.s.mu.Lock()
-	ok := t.s.storing < t.s.more
-	if ok {
-		t.s.storing++
-	}
-	t.s.mu.Unlock()
-	return ok
+// hand gives a slot to the first of those who wait.
+func hand(line []*turn) []*turn {
+	next := line[0]
+	next.left, next.since = false, time.Now()
+	close(next.come)
+	return line[1:]
 }
 
-func (t *turn) stored() {
+// restNow gives the slot back to a job that makes no call, unless too many rest
+// already. It reports whether the job has just left its slot.
+func (t *turn) restNow() bool {
+	s := t.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.left || s.resting >= s.rest {
+		return false
+	}
+	t.rests = true
+	s.resting++
+	t.giveBack()
+	return true
+}
+
+// wake takes a slot for a job that rests, before those that never had one. It
+// blocks until there is one or ctx ends, and reports whether the job took it.
+func (t *turn) wake(ctx context.Context) bool {
+	s := t.s
+	s.mu.Lock()
+	if !t.left {
+		s.mu.Unlock()
+		return false
+	}
+	t.unrest()
+	if s.free > 0 {
+		s.free--
+		t.left, t.since = false, time.Now()
+		s.mu.Unlock()
+		return true
+	}
+	t.come = make(chan struct{})
+	s.again = append(s.again, t)
+	s.mu.Unlock()
+	select {
+	case <-t.come:
+		return true
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.again = slices.DeleteFunc(s.again, func(w *turn) bool { return w == t })
+	return !t.left // it came in this very moment
+}
+
+// unrest counts the job no more among those that rest. The caller has the lock.
+func (t *turn) unrest() {
+	if t.rests {
+		t.rests = false
+		t.s.resting--
+	}
+}
+
+// end is for a job that is over. It reports whether it had a slot until now.
+func (t *turn) end() bool {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
-	t.s.storing--
+	t.unrest()
+	had := !t.left
+	t.giveBack()
+	return had
 }

@@ -10,7 +10,7 @@ import (
 // Stats is what a pool has done since it began.
 type Stats struct {
 	Slots   int // deliveries at once, at the most
-	Running int // slots that are taken; an outcome that is being stored may have left its own
+	Running int // slots that are taken; a job whose model has answered may have left its own
 
 	// Outcomes stored, by how they ended. Partial, Cached and Unavailable
 	// answers are among the Answered.

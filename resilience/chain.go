@@ -18,6 +18,12 @@ type Asker interface {
 	Ask(ctx context.Context, req *jobs.Request, maxOutput int) (*jobs.Answer, error)
 }
 
+// Slot is a job's place among those that may make calls at once.
+type Slot interface {
+	Rest()                    // while no call is made; it does not block
+	Take(ctx context.Context) // blocks until a call may be made, or ctx ends
+}
+
 // Link is one step of a chain.
 type Link struct {
 	Model *jobs.Model
@@ -108,6 +114,10 @@ type Task struct {
 	// Keep puts on record how far the job has come, as jobs.Delivery's
 	// Checkpoint does. Nil keeps nothing.
 	Keep func(context.Context, *jobs.Checkpoint) error
+
+	// Slot is given back when an answer is there and only what comes after it is
+	// to be done, and taken again before another call. May be nil.
+	Slot Slot
 
 	// Turn runs the tools that the last message of the conversation calls and
 	// returns the replies that go back to the model, which is then asked again.

@@ -20,6 +20,9 @@ const (
 // admit blocks until the call may be sent this very moment, or tells why it
 // may not. Refusals that lapse soon are waited out, without using up a try.
 func (a *asking) admit(ctx context.Context, call *jobs.Call) *obstacle {
+	if a.task.Slot != nil {
+		a.task.Slot.Take(ctx)
+	}
 	for {
 		if stuck := a.halted(ctx); stuck != nil {
 			return stuck

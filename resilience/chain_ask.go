@@ -135,6 +135,9 @@ func (a *asking) send(ctx context.Context, call *jobs.Call) (*jobs.Answer, *jobs
 	if fail != nil && fail.Kind == jobs.Truncated {
 		a.cut, a.cutBy = fail.Answer, call.Model.Name
 	}
+	if fail == nil && a.task.Slot != nil {
+		a.task.Slot.Rest()
+	}
 	a.leave(ctx, call, &attempt)
 	return answer, fail
 }

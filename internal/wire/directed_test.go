@@ -12,6 +12,7 @@ import (
 	"github.com/drover-batch/drover/internal/config"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/llm/simulator"
+	"github.com/drover-batch/drover/pool"
 	"github.com/drover-batch/drover/resilience"
 )
 
@@ -206,11 +207,11 @@ func TestHungJobIsTakenOverAndHarmsNobody(t *testing.T) {
 		return change{worker: func(m *member) {
 			m.worker.Pool.Longest = 5 * time.Minute
 			handle := m.worker.Pool.Handle
-			m.worker.Pool.Handle = func(ctx context.Context, d jobs.Delivery) jobs.Decision {
+			m.worker.Pool.Handle = func(ctx context.Context, d jobs.Delivery, slot *pool.Slot) jobs.Decision {
 				if m.name == "a" && d.Job().CustomID == "3" && hung.CompareAndSwap(false, true) {
 					<-free // and not ctx.Done
 				}
-				return handle(ctx, d)
+				return handle(ctx, d, slot)
 			}
 		}}
 	}

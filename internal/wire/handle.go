@@ -11,6 +11,7 @@ import (
 
 	"github.com/drover-batch/drover/documents"
 	"github.com/drover-batch/drover/jobs"
+	"github.com/drover-batch/drover/pool"
 	"github.com/drover-batch/drover/queue"
 	"github.com/drover-batch/drover/resilience"
 	"github.com/drover-batch/drover/tools"
@@ -28,7 +29,7 @@ const unreadable = 5 * time.Second
 
 // handle makes a decision of a delivery: it renders the prompt and runs the
 // batch's chain.
-func (w *Worker) handle(ctx context.Context, d jobs.Delivery) jobs.Decision {
+func (w *Worker) handle(ctx context.Context, d jobs.Delivery, slot *pool.Slot) jobs.Decision {
 	job, batch := d.Job(), d.Batch()
 	chain, ok := w.chains[batch.Chain]
 	if !ok {
@@ -46,7 +47,7 @@ func (w *Worker) handle(ctx context.Context, d jobs.Delivery) jobs.Decision {
 	}
 	calls, lost, done := w.beyond(ctx)
 	defer done()
-	task := resilience.Task{Job: job, Batch: batch, Request: request, Expires: d.Expires, Lost: lost, Settled: settled(d), Keep: d.Checkpoint}
+	task := resilience.Task{Job: job, Batch: batch, Request: request, Expires: d.Expires, Lost: lost, Settled: settled(d), Keep: d.Checkpoint, Slot: slot}
 	task.Outlook = func() jobs.Outlook { return w.source.Outlook(batch.ID) }
 	if err := w.demand(&task); err != nil {
 		w.parts.Log.Error().Err(err).Str("batch", batch.ID).Msg("this worker cannot check the batch's answers")

@@ -1,0 +1,83 @@
+package pool
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/drover-batch/drover/jobs"
+)
+
+// resting has every job use its slot for ten seconds, rest for a minute, and use
+// it for another ten.
+func resting(ctx context.Context, d jobs.Delivery, slot *Slot) jobs.Decision {
+	sleep(ctx, 10*time.Second)
+	slot.Rest()
+	sleep(ctx, time.Minute)
+	slot.Take(ctx)
+	sleep(ctx, 10*time.Second)
+	return jobs.Decision{Outcome: jobs.NewOutcome(d.Job(), d.Batch(), jobs.Answered, nil)}
+}
+
+func TestRestingJobsMakeRoomForOthers(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.pool.Handle = resting
+		w.crowd(12, func(int) int { return 1 }) // for four slots, of which two may rest
+		w.start()
+		w.sleep(5 * time.Second)
+		w.equal("lent", w.onLoan(), 4)
+		w.sleep(10 * time.Second) // at 10s two rest, and two keep their slots
+		w.equal("lent", w.onLoan(), 6)
+		w.equal("slots taken", w.pool.Stats().Running, 4)
+		w.sleep(57 * time.Second) // at 70s those two want to go on, and two others are through
+		w.equal("slots taken", w.pool.Stats().Running, 4)
+		w.sleep(10 * time.Minute)
+		w.equal("answered", w.pool.Stats().Answered, int64(12))
+		w.equal("slots taken", w.pool.Stats().Running, 0)
+		w.mu.Lock()
+		w.equal("most at once", w.most, 6)
+		w.mu.Unlock()
+	})
+}
+
+func TestJobThatRestedGoesBeforeThoseThatNeverHadASlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlots(2)
+		first, other := s.take(false), s.take(false)
+		if !first.restNow() {
+			t.Fatal("it may not rest")
+		}
+		taker, newcomer := s.take(false), s.take(false)
+		awake := false
+		go func() { awake = first.wake(t.Context()) }()
+		synctest.Wait()
+		taker.leave()
+		synctest.Wait()
+		if !awake {
+			t.Error("it has no slot")
+		}
+		other.leave()
+		if <-newcomer.come; newcomer.left {
+			t.Error("the newcomer has none after that")
+		}
+	})
+}
+
+func TestJobThatRestsEndsWithoutASlotWhenStopped(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.pool.Handle = resting
+		w.pool.Slots = 2
+		w.pool.Grace = time.Second
+		all := w.crowd(3, func(int) int { return 1 })
+		w.start()
+		w.sleep(15 * time.Second)
+		w.stop()
+		<-w.ended
+		for _, d := range all {
+			w.equal("ended", d.ended(), "done")
+		}
+		w.equal("slots taken", w.pool.Stats().Running, 0)
+	})
+}
