@@ -142,3 +142,28 @@ func TestAModelSeesPagesByNumber(t *testing.T) {
 		}
 	}
 }
+
+func TestPromptsWithoutConditionsReadTheSameWithoutTheTemplate(t *testing.T) {
+	d := &jobs.Document{Source: "in/{{.Text}}.txt", Body: []byte("page one\fpage {{.vendor}} two"), Fields: map[string]string{"vendor": "Acme & <Sons>", "a.b": "dot"}}
+	for source, plain := range map[string]bool{
+		"nothing but text": true,
+		"{{.Text}}":        true,
+		"a {{- .vendor -}} b {{/* no */}}{{.Text}}{{.Name}}": true,
+		"{{.Source}}{{.lacking}}":                            true,
+		"{{field \"a.b\"}}":                                  false,
+		"{{if .vendor}}{{.vendor}}{{end}}":                   false,
+	} {
+		p, err := parsePart("prompt", source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (p.pieces != nil) != plain {
+			t.Errorf("%s: it is put together without the template: %v, want %v", source, p.pieces != nil, plain)
+		}
+		got, _ := p.render(d)
+		p.pieces = nil
+		if want, _ := p.render(d); got != want {
+			t.Errorf("%s: got %q, want %q", source, got, want)
+		}
+	}
+}

@@ -20,6 +20,10 @@ type part struct {
 	template *template.Template
 	uses     []use
 	optional map[string]bool // fields that an if asks for
+
+	// pieces are texts and names in turn, for a template that has nothing else:
+	// most have not, and are put together without the template. Nil otherwise.
+	pieces []string
 }
 
 // use is a name the template mentions, and where.
@@ -51,7 +55,33 @@ func parsePart(what, source string) (*part, error) {
 	if t.Tree == nil {
 		return p, nil // empty
 	}
-	return p, p.list(t.Root)
+	if err := p.list(t.Root); err != nil {
+		return nil, err
+	}
+	p.pieces = plain(t.Root)
+	return p, nil
+}
+
+// plain takes a template apart that is texts and names alone.
+func plain(l *parse.ListNode) []string {
+	pieces := []string{""} // a text first, and last
+	for _, n := range l.Nodes {
+		switch n := n.(type) {
+		case *parse.CommentNode:
+		case *parse.TextNode:
+			pieces[len(pieces)-1] += string(n.Text)
+		case *parse.ActionNode:
+			args := n.Pipe.Cmds[0].Args
+			field, ok := args[0].(*parse.FieldNode)
+			if !ok || len(args) > 1 {
+				return nil
+			}
+			pieces = append(pieces, field.Ident[0], "")
+		default:
+			return nil
+		}
+	}
+	return pieces
 }
 
 // at says where a node is.
@@ -166,6 +196,9 @@ func (p *part) render(d *jobs.Document) (string, error) {
 	if p.source == "" {
 		return "", nil
 	}
+	if p.pieces != nil {
+		return p.join(d), nil
+	}
 	values := make(map[string]string, len(p.uses))
 	for _, u := range p.uses {
 		values[u.name], _ = value(d, u.name)
@@ -175,6 +208,15 @@ func (p *part) render(d *jobs.Document) (string, error) {
 		return "", jobs.Failf(jobs.InvalidRequest, "rendering the %s for %s: %v", p.what, d.Source, err)
 	}
 	return b.String(), nil
+}
+
+// join puts the pieces together.
+func (p *part) join(d *jobs.Document) string {
+	filled := slices.Clone(p.pieces)
+	for i := 1; i < len(filled); i += 2 {
+		filled[i], _ = value(d, filled[i])
+	}
+	return strings.Join(filled, "")
 }
 
 // value looks a name up in a document: its own properties, then its fields.

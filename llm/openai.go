@@ -181,11 +181,12 @@ func (o *openAI) decode(req *jobs.Request, body []byte) (*jobs.Answer, *jobs.Fai
 // decodeChat reads the first choice; a body keeps them all.
 func decodeChat(model string, root gjson.Result) (*jobs.Answer, *jobs.Failure) {
 	a := &jobs.Answer{Finish: jobs.FinishStop}
-	var choice gjson.Result
+	var message gjson.Result
+	var finish string
 	root.ForEach(func(key, value gjson.Result) bool {
 		switch key.Str {
 		case "choices":
-			choice = value.Get("0")
+			message, finish = firstChoice(value)
 		case "usage":
 			a.Usage = chatUsage(value)
 		case "model":
@@ -193,7 +194,6 @@ func decodeChat(model string, root gjson.Result) (*jobs.Answer, *jobs.Failure) {
 		}
 		return true
 	})
-	message := choice.Get("message")
 	if !message.IsObject() {
 		return nil, reported(model, root, "answered without a choice")
 	}
@@ -209,7 +209,7 @@ func decodeChat(model string, root gjson.Result) (*jobs.Answer, *jobs.Failure) {
 		}
 		return true
 	})
-	switch finish := choice.Get("finish_reason").String(); finish {
+	switch finish {
 	case "length", "model_length", "max_tokens":
 		a.Finish = jobs.FinishLength
 	case "tool_calls", "function_call":
@@ -226,6 +226,26 @@ func decodeChat(model string, root gjson.Result) (*jobs.Answer, *jobs.Failure) {
 		a.Finish = jobs.FinishTools // as some servers say for forced tools
 	}
 	return a, nil
+}
+
+// firstChoice reads the message of the first choice, and why it ended.
+func firstChoice(choices gjson.Result) (message gjson.Result, finish string) {
+	if !choices.IsArray() {
+		return message, finish
+	}
+	choices.ForEach(func(_, choice gjson.Result) bool {
+		choice.ForEach(func(key, value gjson.Result) bool {
+			switch key.Str {
+			case "message":
+				message = value
+			case "finish_reason":
+				finish = value.String()
+			}
+			return true
+		})
+		return false
+	})
+	return message, finish
 }
 
 // text is the content of a message, be it a string or a list of parts.

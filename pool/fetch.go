@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/drover-batch/drover/jobs"
@@ -21,7 +20,7 @@ const (
 
 // fetch lends jobs to slots that are free, or will be when the jobs arrive: a
 // job that waits on a worker for long is one that others could have begun.
-func (p *Pool) fetch(taking, working context.Context, free *slots, running *sync.WaitGroup) {
+func (p *Pool) fetch(taking, working context.Context, free *slots, handlers *crew) {
 	pause := firstPause
 	for {
 		n := free.await(taking, max(1, p.Slots/8), p.extra())
@@ -35,7 +34,7 @@ func (p *Pool) fetch(taking, working context.Context, free *slots, running *sync
 		lent, err := p.next(taking, n)
 		for _, d := range lent {
 			turn := free.take(n < 0)
-			running.Go(func() { p.serve(taking, working, d, turn) })
+			handlers.run(func() { p.serve(taking, working, d, turn) })
 		}
 		if n > 0 && len(lent) > 0 {
 			free.asked(time.Since(asked))

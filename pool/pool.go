@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -78,12 +77,13 @@ func (p *Pool) Run(taking, working context.Context) {
 	working, stop := context.WithCancelCause(working)
 	defer stop(nil)
 	free := newSlots(p.Slots)
-	var running sync.WaitGroup
-	p.fetch(taking, working, free, &running)
+	handlers := newCrew()
+	p.fetch(taking, working, free, handlers)
+	handlers.dismiss()
 
 	idle := make(chan struct{})
 	go func() {
-		running.Wait()
+		handlers.wait()
 		close(idle)
 	}()
 	grace := time.NewTimer(p.Grace)
