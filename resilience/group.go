@@ -25,9 +25,13 @@ type entry struct {
 	owed    bool // under Gate.mu: Redis could not be told at first
 }
 
+// lanes is how many full groups may be on their way beside the first one. They
+// share its sync where every script is synced.
+const lanes = 3
+
 // committer sends operations in groups: while one group is on its way, all
-// that arrive wait for the next. A lone operation is sent at once; crowds
-// linger for a moment.
+// that arrive wait for the next, unless they make a full one. A lone operation
+// is sent at once; crowds linger for a moment.
 type committer struct {
 	run     func(context.Context, []lua.Op) ([]lua.Reply, error)
 	limit   int           // most operations of a group
@@ -40,7 +44,8 @@ type committer struct {
 
 	mu      sync.Mutex
 	waiting []*entry
-	busy    bool
+	busy    bool // with the groups that follow one another
+	beside  int  // full groups on their way beside those
 	tempo   tempo
 	enough  int           // operations that end the lingering
 	full    chan struct{} // holds a token when there are as many
@@ -59,6 +64,9 @@ func (c *committer) submit(entries ...*entry) {
 	case c.enough > 0 && len(c.waiting) >= c.enough:
 		c.enough = 0
 		c.full <- struct{}{}
+	case c.beside < lanes && len(c.waiting) >= c.limit:
+		c.beside++
+		c.groups.Go(c.commitFull)
 	}
 }
 
@@ -81,6 +89,26 @@ func (c *committer) commitAll() {
 	}
 }
 
+// commitFull sends full groups for as long as there are any.
+func (c *committer) commitFull() {
+	for {
+		c.mu.Lock()
+		var group []*entry
+		if len(c.waiting) >= c.limit {
+			group = c.next()
+		}
+		if len(group) == 0 {
+			c.beside--
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Unlock()
+		c.commit(group)
+	}
+}
+
+// take takes the next group of those that follow one another, nil if there is
+// nothing to send.
 func (c *committer) take() []*entry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -89,6 +117,13 @@ func (c *committer) take() []*entry {
 	case <-c.full:
 	default:
 	}
+	group := c.next()
+	c.busy = group != nil
+	return group
+}
+
+// next takes a group off those that wait. The caller has the lock.
+func (c *committer) next() []*entry {
 	var group []*entry
 	n := 0
 	for ; n < len(c.waiting) && len(group) < c.limit; n++ {
@@ -101,7 +136,6 @@ func (c *committer) take() []*entry {
 	} else {
 		c.waiting = c.waiting[n:]
 	}
-	c.busy = group != nil
 	c.tempo.count(len(group))
 	return group
 }

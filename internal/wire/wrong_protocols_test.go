@@ -53,7 +53,7 @@ var wrongs = []wrong{
 		name:    "lookup before the claim only",
 		when:    "Redis is slow, and jobs are lent twice",
 		scene:   hasty(slowRedis(3 * time.Second)),
-		play:    lentTwice(4*time.Second, 2*time.Second),
+		play:    lentTwice(2*time.Second, 2*time.Second),
 		mistake: []changing{lending(stale)},
 		caught:  `was asked for again at .*, after its outcome`,
 	}, {
