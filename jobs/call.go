@@ -43,6 +43,7 @@ type Attempt struct {
 	Kind      Kind   `json:"kind,omitempty"` // empty: answered
 	Message   string `json:"message,omitempty"`
 	Status    int    `json:"status,omitempty"`
+	Unsent    bool   `json:"unsent,omitempty"` // see Failure
 	RequestID string `json:"request_id,omitempty"`
 
 	Usage   Usage   `json:"usage,omitzero"`
@@ -60,6 +61,10 @@ type Attempt struct {
 func (a *Attempt) Ambiguous() bool {
 	return a.Billing == Presumed && (a.Kind.Retryable() || a.Kind == Interrupted)
 }
+
+// UsesTry reports whether the attempt counts against the tries of its model: it
+// failed, and the job may be to blame.
+func (a *Attempt) UsesTry() bool { return a.Kind != "" && a.Kind.UsesTry() && !a.Unsent }
 
 // Spend is one entry of the book: what a job or a known waste cost, for whom.
 type Spend struct {

@@ -109,6 +109,7 @@ type Failure struct {
 	Code       string        // the provider's error code, if it gave one
 	RetryAfter time.Duration // not before then; 0 if the provider did not say
 	Billing    Billing       // "" reads as Free
+	Unsent     bool          // there was not even a connection, whatever the job
 	Body       []byte        // the provider's error body, shortened
 	Answer     *Answer       // the answer that failed our checks: it was paid for
 	Flaws      []Flaw        // what the batch's checks found wrong with it

@@ -43,7 +43,9 @@ func (c *Client) post(ctx context.Context, path string, body []byte) (*response,
 
 	res, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.lost(ctx, err, trip.billing())
+		fail := c.lost(ctx, err, trip.billing())
+		fail.Unsent = trip.connected.Load() == 0
+		return nil, fail
 	}
 	defer func() { _ = res.Body.Close() }()
 	data, err := readAll(res, maxResponse)

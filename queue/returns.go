@@ -53,7 +53,7 @@ func (q *Queue) recordReturn(ctx context.Context, job *jobs.Job, delivery uint64
 
 // add counts one attempt that failed.
 func (r *returned) add(a *jobs.Attempt) {
-	uses := a.Kind != "" && a.Kind.UsesTry()
+	uses := a.UsesTry()
 	if !uses && !a.Ambiguous() {
 		return
 	}

@@ -76,7 +76,7 @@ func (r *run) worn() bool {
 
 func (r *run) failuresOf(model string) (n int) {
 	for i := range r.attempts {
-		if a := &r.attempts[i]; a.Model == model && a.Kind != "" && a.Kind.UsesTry() {
+		if a := &r.attempts[i]; a.Model == model && a.UsesTry() {
 			n++
 		}
 	}

@@ -77,12 +77,15 @@ func (a *asking) rateLimited(ctx context.Context, fail *jobs.Failure) *obstacle 
 	return stuck
 }
 
-// retry waits before another try. A model that says "not before" for longer
+// retry waits before another try. A model that there is no connection to is
+// waited for, as one whose circuit is open: it is not the job that fails. A model that says "not before" for longer
 // than we have patience, and one that the retry budget protects, has tries
 // left: the job may come back for them.
 func (a *asking) retry(ctx context.Context, fail *jobs.Failure) *obstacle {
 	a.failures++
 	switch {
+	case a.failures >= a.chain.Retry.Tries && fail.Unsent:
+		return a.stuckWith(open, a.chain.Patience, fail)
 	case a.failures >= a.chain.Retry.Tries:
 		return a.stuckWith(failed, 0, fail)
 	case fail.RetryAfter > a.patience:
@@ -102,7 +105,7 @@ func record(call *jobs.Call, started time.Time, answer *jobs.Answer, fail *jobs.
 	}
 	if fail != nil {
 		answer = fail.Answer
-		a.Kind, a.Message, a.Status = fail.Kind, fail.Message, fail.Status
+		a.Kind, a.Message, a.Status, a.Unsent = fail.Kind, fail.Message, fail.Status, fail.Unsent
 		a.RequestID, a.RetryAfter, a.Quota = fail.RequestID, fail.RetryAfter, fail.Quota
 		a.Billing = fail.Billing
 		switch {

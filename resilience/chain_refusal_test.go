@@ -81,6 +81,19 @@ func TestJobWaitsForAModelThatWasNotExhausted(t *testing.T) {
 	})
 }
 
+func TestJobIsNotToBlameForAMissingConnection(t *testing.T) {
+	onStage(t, func(s *scene) {
+		unsent := failing(jobs.Failure{Kind: jobs.Unreachable, Message: "no such host", Unsent: true})
+		s.small.script, s.large.script = []reply{unsent}, []reply{unsent}
+		s.task.Tried = map[string]jobs.Tries{"small": {Failed: 9}, "large": {Failed: 9}}
+		d := s.waits(30 * time.Second)
+		equal(s, "attempts", len(d.Attempts), 6)
+		for _, a := range d.Attempts {
+			equal(s, "uses a try", a.UsesTry(), false)
+		}
+	})
+}
+
 func TestCircuitThatOpensBetweenTriesIsWaitedFor(t *testing.T) {
 	onStage(t, func(s *scene) {
 		s.chain.Links = s.chain.Links[:1]

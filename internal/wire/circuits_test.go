@@ -160,13 +160,7 @@ func TestProberThatDiesFreesItsProbe(t *testing.T) {
 }
 
 func TestReplicaWithoutDNSOpensOnlyItsOwnCircuit(t *testing.T) {
-	scene := circuitScene(4)
-	tune := scene.tune
-	scene.tune = func(c *config.Config) {
-		tune(c)
-		c.Retry.Tries = 6 // more than open a circuit, or one job could die of them alone
-	}
-	inWorld(t, scene, func(w *world) {
+	inWorld(t, circuitScene(4), func(w *world) {
 		w.submit(jobs.Batch{ID: "contracts"}, short(1000)...)
 		w.start(crew(4)...)
 		time.Sleep(5 * time.Second)
