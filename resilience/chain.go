@@ -53,6 +53,9 @@ type Chain struct {
 	// meet the deadline; nil forgets, so that more of them may than need to.
 	Detours *Detours
 
+	// Outages tells people of models that do not answer; may be nil.
+	Outages *Outages
+
 	Worker string // the process, for the record
 	Cache  Cache  // earlier answers, for batches that accept them; may be nil
 

@@ -141,6 +141,7 @@ func (a *asking) looked(ctx context.Context) *obstacle {
 func (a *asking) refused(ctx context.Context, call *jobs.Call, no *Refusal) *obstacle {
 	switch {
 	case no.Guard == BreakerGuard:
+		a.chain.Outages.shut(a.link.Model.Name, no.Reason)
 		return a.stuck(open, no.Wait, "%s", no.Reason)
 	case no.Guard == ClaimGuard:
 		return a.stuck(claimed, no.Wait, "%s", no.Reason)

@@ -130,6 +130,7 @@ func (a *asking) send(ctx context.Context, call *jobs.Call) (*jobs.Answer, *jobs
 	answer, fail := a.put(ctx, call)
 	attempt := record(call, started, answer, fail)
 	a.attempts = append(a.attempts, attempt)
+	a.chain.Outages.ended(&attempt)
 	a.reject(&attempt, fail)
 	a.meter.spend(attempt.Usage)
 	if fail != nil && fail.Kind == jobs.Truncated {

@@ -27,10 +27,14 @@ func (w *Worker) models() error {
 	retry := resilience.Retry{Tries: c.Retry.Tries, Most: c.Retry.Most, Base: c.Retry.Base, Max: c.Retry.Max, Ambiguous: c.Retry.Ambiguous, Budget: new(resilience.RetryBudget)}
 	w.chains = make(map[string]*resilience.Chain, len(c.Chains))
 	detours := new(resilience.Detours)
+	outages := &resilience.Outages{
+		Tell: func(what string) { w.parts.Log.Warn().Msg(what) },
+		Over: func(model string) { w.parts.Log.Info().Msg(model + " answers again") },
+	}
 	for name, from := range c.Chains {
 		chain := &resilience.Chain{
 			Name: name, Gate: w.admitting(), Retry: retry, Patience: c.Retry.Patience,
-			WhenLimited: from.WhenLimited, Detours: detours,
+			WhenLimited: from.WhenLimited, Detours: detours, Outages: outages,
 			Guardrails: c.Rails(name),
 			Worker:     w.parts.ID, Cache: w.recall, Stopping: w.stopping,
 			Budgeted: w.Ledger.Applies,

@@ -1,0 +1,32 @@
+package resilience
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/drover-batch/drover/jobs"
+)
+
+func TestEachOutageIsToldOnceWithItsReason(t *testing.T) {
+	onStage(t, func(s *scene) {
+		var told []string
+		s.chain.Outages = &Outages{
+			Tell: func(what string) { told = append(told, what) },
+			Over: func(model string) { told = append(told, model+" is back") },
+		}
+		s.chain.Links = s.chain.Links[:1]
+		down := failing(jobs.Failure{Kind: jobs.Unreachable, Message: "connection refused", Unsent: true})
+		s.small.script = []reply{down}
+		s.waits(30 * time.Second)
+		s.enter = refusing("small", Refusal{Guard: BreakerGuard, Reason: "the circuit is open after 5 failures", Wait: 20 * time.Second})
+		s.waits(20 * time.Second)
+		s.waits(20 * time.Second)
+		equal(s, "told", strings.Join(told, "\n"),
+			"small does not answer, last with unreachable: connection refused; the circuit is open after 5 failures. Its calls wait, and a few try it now and then")
+		s.enter = nil
+		s.small.script = nil
+		s.ends(jobs.Answered)
+		equal(s, "told after it", strings.Join(told[1:], "\n"), "small is back")
+	})
+}
