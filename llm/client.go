@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/drover-batch/drover/jobs"
 )
@@ -142,7 +143,7 @@ func (c *Client) Ask(ctx context.Context, req *jobs.Request, maxOutput int) (*jo
 	if fail != nil {
 		return nil, fail
 	}
-	if c.model.Timeout > 0 {
+	if end, ok := ctx.Deadline(); c.model.Timeout > 0 && (!ok || time.Until(end) > c.model.Timeout) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.model.Timeout)
 		defer cancel()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/drover-batch/drover/jobs"
@@ -18,15 +19,16 @@ const leastBeat = 250 * time.Millisecond
 // and not a goroutine: most jobs are over before it fires.
 type lease struct {
 	d     jobs.Delivery
-	until time.Time // it is not renewed any more after this
-	ctx   context.Context
+	until time.Time       // it is not renewed any more after this
+	ctx   context.Context // of renewals, without its own end
 	lost  context.CancelCauseFunc
 	warn  func(error)
 
+	over atomic.Bool
+	quit atomic.Pointer[context.CancelFunc] // ends a renewal that is underway
+
 	mu    sync.Mutex // held while the lease is being renewed
-	ended bool
 	timer *time.Timer
-	quit  context.CancelFunc // ends a renewal that is underway
 }
 
 // errHung is why a lease is given up that could be renewed.
@@ -35,8 +37,7 @@ var errHung = fmt.Errorf("its handler hangs: %w", jobs.ErrLeaseLost)
 // keep renews the lease until it is ended, or until the given time. When the
 // lease is lost, it calls lost with jobs.ErrLeaseLost.
 func keep(ctx context.Context, d jobs.Delivery, until time.Time, lost context.CancelCauseFunc, warn func(error)) *lease {
-	l := &lease{d: d, until: until, lost: lost, warn: warn}
-	l.ctx, l.quit = context.WithCancel(context.WithoutCancel(ctx))
+	l := &lease{d: d, until: until, ctx: context.WithoutCancel(ctx), lost: lost, warn: warn}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.timer = time.AfterFunc(l.next(), l.beat)
@@ -52,15 +53,14 @@ func (l *lease) next() time.Duration {
 func (l *lease) beat() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ended {
+	if l.over.Load() {
 		return
 	}
 	err := l.renew()
 	switch {
-	case l.ctx.Err() != nil: // ended meanwhile
+	case l.over.Load(): // ended meanwhile
 		return
 	case errors.Is(err, jobs.ErrLeaseLost) || !time.Now().Before(l.d.Expires()):
-		l.ended = true
 		if errors.Is(err, errHung) {
 			l.warn(err)
 		}
@@ -81,14 +81,20 @@ func (l *lease) renew() error {
 	}
 	ctx, cancel := context.WithDeadline(l.ctx, l.d.Expires())
 	defer cancel()
+	l.quit.Store(&cancel)
+	if l.over.Load() {
+		return nil
+	}
 	return l.d.Extend(ctx)
 }
 
 // end stops renewing. When it returns no renewal is underway.
 func (l *lease) end() {
-	l.quit()
+	l.over.Store(true)
+	if quit := l.quit.Load(); quit != nil {
+		(*quit)()
+	}
 	l.timer.Stop()
-	l.mu.Lock()
+	l.mu.Lock() // not before the renewal is over
 	defer l.mu.Unlock()
-	l.ended = true
 }

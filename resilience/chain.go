@@ -187,17 +187,25 @@ func (r *run) try(ctx context.Context, link *Link) (jobs.Decision, bool) {
 	return jobs.Decision{}, false
 }
 
+// complete is the chain with its defaults filled in: itself, if none is missing.
+func (c *Chain) complete() *Chain {
+	if c.Retry.complete() && c.Patience > 0 && c.NewID != nil {
+		return c
+	}
+	filled := *c
+	filled.Retry = c.Retry.withDefaults()
+	if filled.Patience <= 0 {
+		filled.Patience = 30 * time.Second
+	}
+	if filled.NewID == nil {
+		filled.NewID = rand.Text
+	}
+	return &filled
+}
+
 func (c *Chain) begin(t Task) *run {
-	chain := *c
-	chain.Retry = c.Retry.withDefaults()
-	if chain.Patience <= 0 {
-		chain.Patience = 30 * time.Second
-	}
-	if chain.NewID == nil {
-		chain.NewID = rand.Text
-	}
 	request := *t.Request
-	r := &run{chain: &chain, task: t, request: &request}
+	r := &run{chain: c.complete(), task: t, request: &request}
 	saved := r.resume()
 	if t.Turn != nil && request.Body == nil {
 		r.meter = newMeter(r.limits(), saved.Meter)

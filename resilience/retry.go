@@ -27,6 +27,10 @@ type Retry struct {
 	Random func() float64
 }
 
+func (r *Retry) complete() bool {
+	return r.Tries > 0 && r.Most > 0 && r.Base > 0 && r.Max > 0 && r.Ambiguous != "" && r.Random != nil
+}
+
 func (r Retry) withDefaults() Retry {
 	if r.Tries <= 0 {
 		r.Tries = 3

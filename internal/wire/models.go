@@ -1,7 +1,9 @@
 package wire
 
 import (
+	crand "crypto/rand"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 
 	"github.com/drover-batch/drover/llm"
@@ -24,7 +26,7 @@ func (w *Worker) models() error {
 		}
 		w.links[name] = resilience.Link{Model: &m, Asker: asker}
 	}
-	retry := resilience.Retry{Tries: c.Retry.Tries, Most: c.Retry.Most, Base: c.Retry.Base, Max: c.Retry.Max, Ambiguous: c.Retry.Ambiguous, Budget: new(resilience.RetryBudget)}
+	retry := resilience.Retry{Tries: c.Retry.Tries, Most: c.Retry.Most, Base: c.Retry.Base, Max: c.Retry.Max, Ambiguous: c.Retry.Ambiguous, Budget: new(resilience.RetryBudget), Random: rand.Float64}
 	w.chains = make(map[string]*resilience.Chain, len(c.Chains))
 	detours := new(resilience.Detours)
 	outages := &resilience.Outages{
@@ -36,6 +38,7 @@ func (w *Worker) models() error {
 			Name: name, Gate: w.admitting(), Retry: retry, Patience: c.Retry.Patience,
 			WhenLimited: from.WhenLimited, Detours: detours, Outages: outages,
 			Guardrails: c.Rails(name),
+			NewID:      crand.Text,
 			Worker:     w.parts.ID, Cache: w.recall, Stopping: w.stopping,
 			Budgeted: w.Ledger.Applies,
 			Freed:    w.parts.Queue.Freed,
