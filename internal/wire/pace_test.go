@@ -32,7 +32,28 @@ func (w *world) pace(m *member) {
 		r.Admission = &pacedAdmission{r.Admission, p}
 		c.Gate = &pacedGate{c.Gate, p}
 		c.Retry.Random = p.random
+		for i := range c.Links {
+			c.Links[i].Asker = &pacedAsker{c.Links[i].Asker, p}
+		}
 	}
+}
+
+// pacedAsker spreads the answers, after which slots are given back. A job is
+// known by what it asks.
+type pacedAsker struct {
+	resilience.Asker
+	pace *pace
+}
+
+// Ask implements resilience.Asker.
+func (a *pacedAsker) Ask(ctx context.Context, r *jobs.Request, most int) (*jobs.Answer, error) {
+	answer, err := a.Asker.Ask(ctx, r, most)
+	asked := string(r.Body)
+	for _, m := range r.Messages {
+		asked += m.Text
+	}
+	a.pace.step("answered", jobs.ID(asked))
+	return answer, err
 }
 
 type pace struct {
