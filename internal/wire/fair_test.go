@@ -137,10 +137,6 @@ func TestWeightsHold(t *testing.T) {
 		c.Worker.Slots = 96
 	}
 	for name, s := range map[string]scene{"of slots": slots, "of a quota": quota} {
-		off := 0.05
-		if name == "of a quota" {
-			off = 0.25 // which is shared at the gate of each worker: see docs/fairness.md
-		}
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, s, func(w *world) {
 				weights := map[string]int{"one": 1, "two": 2, "five": 5}
@@ -163,7 +159,7 @@ func TestWeightsHold(t *testing.T) {
 				t.Logf("%v of %d", got, sum)
 				for id, weight := range weights {
 					want := float64(sum*weight) / 8
-					if n := float64(got[id]); n < (1-off)*want || n > (1+off)*want {
+					if n := float64(got[id]); n < 0.95*want || n > 1.05*want {
 						t.Errorf("%s had %v jobs of %d, want %.0f", id, n, sum, want)
 					}
 				}
