@@ -20,6 +20,7 @@ type slotTime struct {
 	out      int     // jobs that are lent
 	began    float64 // sum of when, in seconds since the source began
 	promised float64 // sum of what they were charged
+	overdue  float64 // of what they took beyond that so far, what the batch was charged
 }
 
 func (t *slotTime) cost() float64 {
@@ -32,6 +33,12 @@ func (t *slotTime) cost() float64 {
 // owing is how much of what the batch's lent jobs were charged is not used yet.
 func (t *slotTime) owing(now float64) float64 {
 	return max(0, t.promised-(float64(t.out)*now-t.began))
+}
+
+// late is by how much the batch's lent jobs have taken more than they were
+// charged.
+func (t *slotTime) late(now float64) float64 {
+	return max(0, float64(t.out)*now-t.began-t.promised)
 }
 
 // ending is a delivery that is over and not accounted for yet.
@@ -72,6 +79,9 @@ func (s *Source) deal(ready []*live, free int) []*live {
 	lanes := make([]*fair.Lane, len(ready))
 	now := s.clock()
 	for i, l := range ready {
+		late := l.late(now) // or it is dealt more until they end, and then less than its part
+		fair.Charge(&l.Lane, late-l.overdue)
+		l.overdue = late
 		l.want, l.piece = 0, l.cost()
 		l.Owing(l.owing(now))
 		lanes[i] = &l.Lane

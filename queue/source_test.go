@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -429,6 +430,37 @@ func TestSlotsAreSharedByTheTimeThatJobsTake(t *testing.T) {
 		}
 		if ratio := float64(got["quick"]) / float64(got["slow"]); ratio < 8.5 || ratio > 11 {
 			t.Errorf("%v jobs, a ratio of %.1f; want 10", got, ratio)
+		}
+	})
+}
+
+// What jobs took used to be charged when they ended, so that a batch of long ones
+// had all slots before any did.
+func TestLongJobsAreChargedForWhileTheyLast(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("slow"), 100)
+		w.enqueue(batch("quick"), 2000)
+		s := w.source("w1")
+		got := map[string]int{}
+		var lent []jobs.Delivery
+		for range 50 {
+			list, err := s.Next(w.ctx, 16-len(lent))
+			w.must(err)
+			lent = append(lent, list...)
+			for _, d := range list {
+				got[d.Job().Batch]++
+			}
+			time.Sleep(time.Second)
+			lent = slices.DeleteFunc(lent, func(d jobs.Delivery) bool {
+				quick := d.Job().Batch == "quick"
+				if quick {
+					w.must(d.Done(w.ctx, answer(d, "w1")))
+				}
+				return quick
+			})
+		}
+		if got["slow"] > 12 || got["quick"] < 150 { // in the first second nobody knows
+			t.Errorf("%v jobs were lent; want some of 16 slots to be left to the quick ones", got)
 		}
 	})
 }

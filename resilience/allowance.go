@@ -235,7 +235,7 @@ func (a *Allowance) spend(call *jobs.Call) (pass Pass, ok bool) {
 	if first {
 		a.config.OnAway(true)
 	}
-	return Pass{Wait: wait}, true
+	return Pass{Wait: wait, Generation: a.gate.config.Generation()}, true
 }
 
 // admitted takes note of a call that all guards let in, and sees to it that

@@ -20,6 +20,8 @@ type question struct {
 	heard func(Pass, error) // told first, of an answer that somebody waits for; may be nil
 	reply chan admission    // one, never blocks
 
+	generation uint64 // when it was asked
+
 	mu        sync.Mutex
 	answered  bool
 	abandoned bool
@@ -33,7 +35,7 @@ type admission struct {
 // ask asks the guards; what it returns blocks for their answer. heard may be
 // nil.
 func (g *Gate) ask(ctx context.Context, call *jobs.Call, heard func(Pass, error)) pending {
-	q := &question{gate: g, call: call, heard: heard, reply: make(chan admission, 1)}
+	q := &question{gate: g, call: call, heard: heard, reply: make(chan admission, 1), generation: g.config.Generation()}
 	q.entry = &entry{op: lua.Op{Kind: lua.Enter, Call: call.ID, Lease: g.config.Lease}, answer: q.answer}
 	for _, guard := range g.concerned(call) {
 		if s := guard.Enter(call); !s.None() {
@@ -96,6 +98,7 @@ func (q *question) answer(r lua.Reply, err error) {
 		err = fmt.Errorf("asking the guards: %w", err)
 	} else {
 		pass, err = passOf(r)
+		pass.Generation = q.generation
 	}
 	if !abandoned {
 		_, _ = q.tell(pass, err)

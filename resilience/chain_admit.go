@@ -3,6 +3,7 @@ package resilience
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/drover-batch/drover/jobs"
@@ -36,7 +37,7 @@ func (a *asking) admit(ctx context.Context, call *jobs.Call) *obstacle {
 			}
 		}
 		call.ID = a.chain.NewID() // what was turned away is never made
-		pass, err := a.chain.Gate.Enter(ctx, call)
+		pass, err := a.enter(ctx, call)
 		if err != nil {
 			return a.lost(ctx, err)
 		}
@@ -47,6 +48,30 @@ func (a *asking) admit(ctx context.Context, call *jobs.Call) *obstacle {
 			return stuck
 		}
 	}
+}
+
+// enter asks the gate, which may block for the call's turn, but not beyond what
+// makes the run end: see halted.
+func (a *asking) enter(ctx context.Context, call *jobs.Call) (Pass, error) {
+	if left, ok := a.left(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, left)
+		defer cancel()
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	entered := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-a.stop():
+		case <-a.task.Lost:
+		case <-entered:
+		}
+		cancel()
+	})
+	defer watching.Wait()
+	defer close(entered)
+	return a.chain.Gate.Enter(ctx, call)
 }
 
 // awaitRoom waits while what the call brings could not be stored, or until the
@@ -150,7 +175,7 @@ func (a *asking) refused(ctx context.Context, call *jobs.Call, no *Refusal) *obs
 	case no.Final:
 		return a.stuck(barred, 0, "%s", no.Reason)
 	case no.Guard == LimiterGuard:
-		return a.sitOut(ctx, no.Wait, no.Reason)
+		return a.sitOut(ctx, no)
 	case a.rest(ctx, no.Wait):
 		return nil
 	}

@@ -70,7 +70,7 @@ func (a *asking) rateLimited(ctx context.Context, fail *jobs.Failure) *obstacle 
 	if a.limits > maxLimits {
 		a.patience = 0
 	}
-	stuck := a.sitOut(ctx, wait, fail.Error())
+	stuck := a.sitOut(ctx, &Refusal{Reason: fail.Error(), Wait: wait})
 	if stuck != nil {
 		stuck.failure = fail
 	}

@@ -15,12 +15,14 @@ const moment = time.Second
 
 // sitOut waits in the slot for a model whose quota is used up, or makes an
 // obstacle of it: another model is to be asked, or the job comes back later.
-func (a *asking) sitOut(ctx context.Context, wait time.Duration, why string) *obstacle {
-	if stuck := a.overlimit(wait, why); stuck != nil {
-		return stuck
+func (a *asking) sitOut(ctx context.Context, no *Refusal) *obstacle {
+	stuck := a.overlimit(no.Wait, no.Reason)
+	if stuck == nil {
+		a.rest(ctx, no.Wait)
+	} else if stuck.sort == queued {
+		stuck.wait -= no.Behind / 2 // so that the line does not run out of the batch's calls
 	}
-	a.rest(ctx, wait)
-	return nil
+	return stuck
 }
 
 // overlimit makes an obstacle of a wait for the quota that is not to be spent

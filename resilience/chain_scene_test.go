@@ -21,6 +21,7 @@ type scene struct {
 	enter        func(*jobs.Call) (Pass, error)
 	leave        func(*jobs.Call, *jobs.Attempt) error
 	due          func() time.Duration // may be nil
+	jammed       bool                 // the gate has nobody come in
 	ahead        map[string]time.Duration
 
 	entered []*jobs.Call // admitted
@@ -74,7 +75,11 @@ func (a *actor) Ask(ctx context.Context, req *jobs.Request, _ int) (*jobs.Answer
 	return a.script[min(a.calls, len(a.script))-1](ctx)
 }
 
-func (s *scene) Enter(_ context.Context, call *jobs.Call) (Pass, error) {
+func (s *scene) Enter(ctx context.Context, call *jobs.Call) (Pass, error) {
+	if s.jammed {
+		<-ctx.Done()
+		return Pass{}, ctx.Err()
+	}
 	var pass Pass
 	var err error
 	if s.enter != nil {

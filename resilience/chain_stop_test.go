@@ -55,6 +55,30 @@ func TestJobThatIsSettledMeanwhileIsNotCalled(t *testing.T) {
 	})
 }
 
+func TestWaitInTheLineEndsWithTheRun(t *testing.T) {
+	soon := func() chan struct{} {
+		c := make(chan struct{})
+		time.AfterFunc(time.Second, func() { close(c) })
+		return c
+	}
+	for name, end := range map[string]func(*scene){
+		"the worker stops":      func(s *scene) { s.chain.Stopping = soon() },
+		"the lease is lost":     func(s *scene) { s.task.Lost = soon() },
+		"the deadline has come": func(s *scene) { s.task.Batch.Deadline = time.Now().Add(time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			onStage(t, func(s *scene) {
+				s.jammed = true
+				end(s)
+				d := s.run()
+				equal(s, "back or expired", d.Back || d.Outcome != nil && d.Outcome.Status == jobs.Expired, true)
+				equal(s, "ended after", time.Since(s.small.start), time.Second)
+				equal(s, "reports", len(s.errs), 0)
+			})
+		})
+	}
+}
+
 func TestThawedWorkerCallsNothingForAJobItHasLost(t *testing.T) {
 	onStage(t, func(s *scene) {
 		lease := time.Now().Add(time.Minute)

@@ -49,6 +49,10 @@ type GateConfig struct {
 	// the lock on that is lost. Default: open at once, with nothing to rebuild.
 	Rebuild func(ctx context.Context) error
 
+	// Generation is asked just before the guards are, for the Pass of a call
+	// that may have waited long before: see CallRecord. May be nil.
+	Generation func() uint64
+
 	// OnError is told what goes wrong in the background: Redis away, the sums
 	// not rebuilt, results lost. May be nil.
 	OnError func(error)
@@ -66,6 +70,9 @@ func (c GateConfig) withDefaults() GateConfig {
 	c.Reopening = cmp.Or(c.Reopening, time.Minute)
 	if c.OnError == nil {
 		c.OnError = func(error) {}
+	}
+	if c.Generation == nil {
+		c.Generation = func() uint64 { return 0 }
 	}
 	return c
 }
@@ -139,7 +146,7 @@ func (g *Gate) Enter(ctx context.Context, call *jobs.Call) (Pass, error) {
 	if g.limiter == nil {
 		return g.ask(ctx, call, nil)()
 	}
-	return g.limiter.line(call.Model).enter(ctx, call, func(heard func(Pass, error)) pending {
+	return g.limiter.line(call.Model).enter(ctx, call, g.limiter.usage.expect(call), func(heard func(Pass, error)) pending {
 		return g.ask(ctx, call, heard)
 	})
 }

@@ -577,3 +577,21 @@ func TestStoppedGateIsQuiet(t *testing.T) {
 		synctest.Wait() // the bubble itself complains about what is left
 	})
 }
+
+// A call may wait in the line for long, and the sums be rebuilt meanwhile: what
+// is taken down when it comes would be out of date.
+func TestGenerationIsThatOfTheMomentOfAsking(t *testing.T) {
+	bubble(t, func(t *testing.T, s *store) {
+		s.open(t)
+		began := time.Now()
+		r := s.replica(t, "w1", Quota{RequestsPerMinute: 30}, func(c *GateConfig) {
+			c.Generation = func() uint64 { return uint64(time.Since(began) / time.Second) }
+		})
+		for i := range 3 {
+			pass, err := r.Enter(t.Context(), newCall("w1"))
+			if at := uint64(time.Since(began) / time.Second); err != nil || pass.Refusal != nil || pass.Generation != at || i == 2 && at == 0 {
+				t.Errorf("after %ds: %+v, %v", at, pass, err)
+			}
+		}
+	})
+}

@@ -46,7 +46,7 @@ type LimiterConfig struct {
 	Horizon time.Duration
 
 	// Patience is how long a call waits inside Gate.Enter for its turn in the
-	// local line before it is refused, default 2s.
+	// local line; it is refused if that is likely to take longer. Default 30s.
 	Patience time.Duration
 }
 
@@ -66,7 +66,7 @@ type Limiter struct {
 func NewLimiter(config LimiterConfig) *Limiter {
 	config.Keys = cmp.Or(config.Keys, "drover")
 	config.Horizon = cmp.Or(config.Horizon, time.Second)
-	config.Patience = cmp.Or(config.Patience, 2*time.Second)
+	config.Patience = cmp.Or(config.Patience, 30*time.Second)
 	return &Limiter{config: config, lines: lines{quotas: make(map[string]*line)}}
 }
 
@@ -87,6 +87,7 @@ func (l *Limiter) due(call *jobs.Call) lua.Step { return l.form(call, report{kin
 func (l *Limiter) Leave(call *jobs.Call, a *jobs.Attempt) lua.Step {
 	l.usage.learn(call, a)
 	used, unsent := taken(a)
+	l.settle(call, a)
 	said, exhausted := "", ""
 	if q := a.Quota; q != nil {
 		said = fmt.Sprint(q.RequestsLimit, q.RequestsLeft, q.TokensLimit, q.TokensLeft)
@@ -147,6 +148,18 @@ func taken(a *jobs.Attempt) (used, unsent string) {
 		return "0", "0"
 	}
 	return "", "0"
+}
+
+// settle tells the line what the call took of the quota.
+func (l *Limiter) settle(call *jobs.Call, a *jobs.Attempt) {
+	requests, tokens := int64(1), l.usage.expect(call)
+	switch used, unsent := taken(a); {
+	case unsent == "1":
+		requests, tokens = 0, 0
+	case used != "":
+		tokens = a.Usage.Total()
+	}
+	l.line(call.Model).left(call.ID, requests, tokens)
 }
 
 func outcome(a *jobs.Attempt) string {

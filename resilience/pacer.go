@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/drover-batch/drover/internal/fair"
 	"github.com/drover-batch/drover/jobs"
 )
 
@@ -28,17 +29,17 @@ const (
 type line struct {
 	patience, horizon, gap time.Duration
 	concurrent             bool
+	unit                   unit
 
 	mu      sync.Mutex
 	rate    *rate.Limiter
-	waiting []*place // by due and arrived
 	shares  shares
-	arrived int                  // calls so far
-	booked  map[string]time.Time // jobs whose calls were sent away, and when their turn is
-	sweep   int                  // size of booked at which those who stayed away are forgotten
+	charged map[string]*place // calls that were admitted and have not left
+	arrived int               // calls so far
 	asking  int
 	window  int           // most of asking
 	until   time.Time     // nobody asks before
+	swept   time.Time     // when those who wait too long were last sent away
 	last    time.Time     // the last admission
 	pace    time.Duration // between admissions while there is a line
 	timer   *time.Timer
@@ -47,19 +48,19 @@ type line struct {
 // place is a call in the line. Whose turn it is asks at once, in the line's
 // order, before anybody has to be woken for it.
 type place struct {
-	whose   string
-	due     time.Time
+	call    string
 	share   *share
-	charged bool // to its share
-	arrived int  // decides between those due at the same moment
+	size    float64
+	arrived int // decides among those of one batch
 	ask     inquiry
-	turn    chan *turn // nil: it takes too long, come back when due
+	turn    chan *turn
 }
 
-// turn is a call's turn to ask.
+// turn is a call's turn to ask, or to go.
 type turn struct {
 	answer pending
-	again  bool // with the answer: the call waits for another turn
+	again  bool     // with the answer: the call waits for another turn
+	no     *Refusal // there is no answer: it takes too long
 }
 
 // inquiry asks without blocking. heard is told the answer once, before whoever
@@ -73,8 +74,9 @@ type pending func() (Pass, error)
 func newLine(q Quota, patience, horizon time.Duration) *line {
 	l := &line{
 		patience: patience, horizon: horizon, concurrent: q.Concurrent > 0,
+		unit: unit{q.RequestsPerMinute, q.TokensPerMinute},
 		rate: rate.NewLimiter(rate.Inf, 0), window: mostAsking,
-		booked: make(map[string]time.Time), sweep: 64,
+		charged: make(map[string]*place),
 	}
 	if q.RequestsPerMinute > 0 {
 		second := float64(q.RequestsPerMinute) / 60
@@ -87,11 +89,15 @@ func newLine(q Quota, patience, horizon time.Duration) *line {
 	return l
 }
 
-// enter asks when it is this call's turn. It blocks as long as that is within
-// the limiter's patience; otherwise it refuses and keeps the call's turn.
-func (l *line) enter(ctx context.Context, call *jobs.Call, ask inquiry) (Pass, error) {
-	p, no := l.join(call, ask)
-	for p != nil {
+// enter asks when it is this call's turn, which is likely to take so many
+// tokens. It blocks as long as that is within the line's patience, and refuses
+// otherwise.
+func (l *line) enter(ctx context.Context, call *jobs.Call, tokens int64, ask inquiry) (Pass, error) {
+	p, no := l.join(call, tokens, ask)
+	if p == nil {
+		return Pass{Refusal: no}, nil
+	}
+	for {
 		var t *turn
 		select {
 		case t = <-p.turn:
@@ -101,97 +107,58 @@ func (l *line) enter(ctx context.Context, call *jobs.Call, ask inquiry) (Pass, e
 			}
 			t = <-p.turn // it came at the same moment
 		}
-		if t == nil {
-			return Pass{Refusal: l.sendAway(p)}, nil
+		if t.no != nil {
+			return Pass{Refusal: t.no}, nil
 		}
 		pass, err := t.answer()
 		if !t.again {
 			return pass, err
 		}
 	}
-	return Pass{Refusal: no}, nil
 }
 
 // join gives the call a place, or a refusal if its turn is too far off.
-func (l *line) join(call *jobs.Call, ask inquiry) (*place, *Refusal) {
+
+func (l *line) join(call *jobs.Call, tokens int64, ask inquiry) (*place, *Refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	due, returning := l.booked[whose(call)]
-	delete(l.booked, whose(call))
-	if !l.crowded(now) {
-		l.shares.idle(l.asking == 0)
-		due = now
+	crowded := l.crowded(now)
+	if !crowded && l.asking == 0 {
+		l.shares.forget()
 	}
 	s := l.shares.of(call)
-	if l.crowded(now) && !returning {
-		due = latest(l.shares.after(s), l.until, now)
-		l.shares.follow(s, due, l.pace)
-	}
-	if due.Sub(now) > l.patience {
-		return nil, l.book(whose(call), due)
+	if crowded {
+		if no := l.usedUp(s, now); no.Wait > l.patience {
+			return nil, no
+		}
+		s.planned = min(s.planned+1, headStart)
 	}
 	l.arrived++
-	p := &place{whose: whose(call), due: due, share: s, arrived: l.arrived, ask: ask, turn: make(chan *turn, 1)}
-	l.queue(p)
+	p := &place{call: call.ID, share: s, size: l.unit.size(1, tokens), arrived: l.arrived, ask: ask, turn: make(chan *turn, 1)}
+	l.shares.queue(p)
 	l.serve()
 	return p, nil
 }
 
 // crowded reports whether who comes now has to wait. Callers hold mu.
-func (l *line) crowded(now time.Time) bool { return len(l.waiting) > 0 || now.Before(l.until) }
+func (l *line) crowded(now time.Time) bool { return l.shares.waiting > 0 || now.Before(l.until) }
+
+// usedUp tells how long the share's next call is likely to wait. Callers hold mu.
+func (l *line) usedUp(one *share, now time.Time) *Refusal {
+	behind := time.Duration(l.shares.ahead(one) * float64(l.pace))
+	return &Refusal{
+		Guard:  LimiterGuard,
+		Reason: "the quota is used up and other calls are ahead in the line",
+		Wait:   max(0, l.until.Sub(now)) + behind, Behind: behind,
+	}
+}
 
 // ahead is how long a call would wait if it came now.
 func (l *line) ahead(call *jobs.Call) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
-	due, returning := l.booked[whose(call)]
-	switch {
-	case !l.crowded(now):
-		return 0
-	case !returning:
-		due = latest(l.shares.after(l.shares.known[call.Batch]), l.until)
-	}
-	return max(0, due.Sub(now))
-}
-
-// whose is whom a turn is kept for: a call that was sent away comes back under
-// another id, for the same job.
-func whose(call *jobs.Call) string { return cmp.Or(string(call.Job), call.ID) }
-
-// queue puts a place where its turn is. Callers hold mu.
-func (l *line) queue(p *place) {
-	at, _ := slices.BinarySearchFunc(l.waiting, p, func(a, b *place) int {
-		return cmp.Or(a.due.Compare(b.due), cmp.Compare(a.arrived, b.arrived))
-	})
-	l.waiting = slices.Insert(l.waiting, at, p)
-}
-
-// book sends a call away and keeps its turn for when it comes back. Callers
-// hold mu.
-func (l *line) book(call string, due time.Time) *Refusal {
-	now := time.Now()
-	if len(l.booked) >= l.sweep {
-		for id, at := range l.booked {
-			if now.Sub(at) > time.Minute {
-				delete(l.booked, id)
-			}
-		}
-		l.sweep = 2*len(l.booked) + 64
-	}
-	l.booked[call] = due
-	return &Refusal{
-		Guard:  LimiterGuard,
-		Reason: "the quota is used up and other calls are ahead in the line",
-		Wait:   max(due.Sub(now), time.Millisecond),
-	}
-}
-
-func (l *line) sendAway(p *place) *Refusal {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.book(p.whose, p.due)
+	return l.usedUp(l.shares.known[call.Batch], time.Now()).Wait
 }
 
 // heard takes in the answer to the call whose turn it was, and reports whether
@@ -201,50 +168,82 @@ func (l *line) heard(p *place, pass Pass, err error) (again bool) {
 	defer l.mu.Unlock()
 	defer l.serve()
 	l.asking--
-	p.share.asked(-1)
+	l.shares.answered(p)
 	no := pass.Refusal
-	switch {
-	case err != nil:
-	case no == nil:
-		l.admitted(pass.Wait)
-	case no.Guard == LimiterGuard && !no.Final:
-		l.window = 1
-		l.until = latest(l.until, time.Now().Add(no.Wait))
-		if no.Wait <= l.patience {
-			l.shares.refund(p)
-			l.queue(p)
-			return true
-		}
-		l.booked[p.whose] = l.until
-		l.shares.follow(p.share, latest(l.shares.after(p.share), l.until), l.pace)
-		l.disperse()
+	if err == nil && no == nil {
+		l.admitted(p, pass.Wait)
+		return false
 	}
-	return false
+	l.shares.refund(p)
+	if no == nil || no.Guard != LimiterGuard || no.Final {
+		return false
+	}
+	l.window = 1
+	l.until = latest(l.until, time.Now().Add(no.Wait))
+	again = no.Wait <= l.patience
+	if again {
+		l.shares.queue(p)
+	}
+	l.disperse()
+	return again
 }
 
-func (l *line) admitted(wait time.Duration) {
+func (l *line) admitted(p *place, wait time.Duration) {
 	now := time.Now()
+	l.charged[p.call] = p
+	l.shares.served(p.size)
 	l.window = min(2*l.window, mostAsking)
-	// A pause or an idle time before is no measure of the pace.
-	if most := max(l.horizon, 2*l.gap); len(l.waiting) > 0 && now.Sub(l.last) <= most {
-		l.pace += (now.Sub(l.last) - l.pace) / 8
+	// The time since the line was empty is no measure of the pace, and that of a
+	// pause a poor one.
+	if l.shares.waiting > 0 && !l.last.IsZero() {
+		most := max(l.horizon, 2*l.gap) + l.pace
+		l.pace += (min(now.Sub(l.last), most) - l.pace) / 8
 	}
 	l.last = now
+	if l.shares.waiting == 0 {
+		l.last = time.Time{}
+	}
 	// Whoever comes next is likely to be refused before then.
 	if l.gap > 0 && wait+l.gap > l.horizon {
 		l.until = latest(l.until, now.Add(wait+l.gap-l.horizon))
 	}
 }
 
-// disperse sends those away who would wait too long, now that the quota is
-// paused. Callers hold mu.
-func (l *line) disperse() {
-	for _, p := range l.waiting {
-		p.due = latest(l.until, l.shares.after(p.share))
-		l.shares.follow(p.share, p.due, l.pace)
-		p.turn <- nil
+// left is told what an admitted call took in the end: its batch is charged for
+// that, rather than for what was expected.
+func (l *line) left(call string, requests, tokens int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.charged[call]
+	if p == nil {
+		return
 	}
-	l.waiting = nil
+	delete(l.charged, call)
+	fair.Charge(&p.share.Lane, l.unit.size(requests, tokens)-p.size)
+}
+
+// disperse sends those away, the last of each batch first, who would now wait
+// much longer than they were meant to; unless there is a pause, it looks once a
+// second. Callers hold mu.
+func (l *line) disperse() {
+	now := time.Now()
+	paused := l.until.Sub(now) > l.patience
+	if !paused && now.Sub(l.swept) < time.Second {
+		return
+	}
+	l.swept = now
+	for _, lane := range slices.Backward(slices.Clone(l.shares.lanes)) {
+		s := l.shares.known[lane.Name]
+		for n := len(s.waiting); n > 0; n = len(s.waiting) {
+			no := l.usedUp(s, now)
+			if !paused && no.Wait <= 2*l.patience {
+				break
+			}
+			p := s.waiting[n-1]
+			l.shares.drop(p)
+			p.turn <- &turn{no: no}
+		}
+	}
 }
 
 // quit takes a call out of the line whose caller does not want to wait. It
@@ -252,11 +251,7 @@ func (l *line) disperse() {
 func (l *line) quit(p *place) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i := slices.Index(l.waiting, p)
-	if i >= 0 {
-		l.waiting = slices.Delete(l.waiting, i, i+1)
-	}
-	return i >= 0
+	return l.shares.drop(p)
 }
 
 // freed is told that a call of the quota has left: if there were no places,
@@ -267,7 +262,7 @@ func (l *line) freed() {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now := time.Now(); len(l.waiting) > 0 && l.until.Sub(now) <= soonFree {
+	if now := time.Now(); l.shares.waiting > 0 && l.until.Sub(now) <= soonFree {
 		l.until = now
 		l.serve()
 	}
@@ -282,7 +277,7 @@ func (l *line) wake() {
 // serve asks for those whose turn it is, and sets the alarm for the next.
 // Callers hold mu.
 func (l *line) serve() {
-	for now := time.Now(); len(l.waiting) > 0 && l.asking < l.window; {
+	for now := time.Now(); l.shares.waiting > 0 && l.asking < l.window; {
 		wait := l.until.Sub(now)
 		if wait <= 0 {
 			start := l.rate.ReserveN(now, 1)
@@ -294,13 +289,10 @@ func (l *line) serve() {
 			l.timer.Reset(wait)
 			return
 		}
-		first := l.shares.first(l.waiting)
-		p := l.waiting[first]
-		p.share.asked(1)
+		p := l.shares.next()
 		t := &turn{}
 		t.answer = p.ask(func(pass Pass, err error) { t.again = l.heard(p, pass, err) })
 		p.turn <- t
-		l.waiting = slices.Delete(l.waiting, first, first+1)
 		l.asking++
 	}
 }

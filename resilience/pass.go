@@ -39,6 +39,9 @@ type Pass struct {
 
 	// Refusal is nil for an admitted call.
 	Refusal *Refusal
+
+	// Generation is what GateConfig.Generation said when the guards were asked.
+	Generation uint64
 }
 
 // The guards a Refusal can come from.
@@ -54,6 +57,7 @@ type Refusal struct {
 	Guard  string
 	Reason string        // a clause for people
 	Wait   time.Duration // asking again earlier is no use; 0 if Final
+	Behind time.Duration // the part of it that other calls in the line take
 	Final  bool          // waiting does not help: the money does not suffice
 
 	// Of the ledger alone. Never says that no call as large as this one fits,

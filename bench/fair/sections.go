@@ -48,7 +48,7 @@ func behind(ctx context.Context, r *rig) error {
 
 // weights shows what three batches get of the same slots, and of a quota.
 func weights(ctx context.Context, r *rig) error {
-	r.print("\nWEIGHTS 1 : 2 : 5                        JOBS            WANT 12.5 % : 25 % : 62.5 %")
+	r.print("\nWEIGHTS 1 : 2 : 5                        JOBS            WANT 12.5 %% : 25 %% : 62.5 %%")
 	for _, s := range []struct {
 		what string
 		crew crew

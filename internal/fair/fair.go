@@ -45,7 +45,8 @@ func (l *Lane) Owing(cost float64) { l.owing = max(0, cost) / l.weight() }
 // goroutine at a time.
 type Dealer struct {
 	// Start is what whoever is new may have ahead of the others, so that a few
-	// pieces are soon had; default nothing.
+	// pieces are soon had; default nothing. Whoever comes back may have as much
+	// of what it missed.
 	Start float64
 
 	tenants map[string]*tenant
@@ -64,8 +65,8 @@ const (
 )
 
 // Welcome makes the lanes known from which Next chooses, until the next
-// Welcome. Whoever is new or was away saves nothing up: it starts level with
-// those who stayed.
+// Welcome. Whoever is new or was away saves nothing up but Start: it begins
+// level with those who stayed.
 func (d *Dealer) Welcome(lanes []*Lane) {
 	if d.tenants == nil {
 		d.tenants = map[string]*tenant{}
@@ -135,7 +136,7 @@ func (d *Dealer) level(a *account, floor, weight float64) float64 {
 	case a.round == 0:
 		return floor - d.Start/weight
 	}
-	return max(a.turn, floor)
+	return max(a.turn, floor-d.Start/weight)
 }
 
 // Next is the lane whose turn it is, nil if there are none.

@@ -96,6 +96,27 @@ func TestUrgentLanesComeFirstWithinTheirTenant(t *testing.T) {
 	near(t, "what it had is not held against it", got[all[2]], 100, 40)
 }
 
+// A lane that is there for every second piece only gets its part all the same.
+func TestWhoIsAwayForAMomentLosesNothing(t *testing.T) {
+	t.Parallel()
+	d := fair.Dealer{Start: 8}
+	all := lanes(&fair.Lane{Tenant: "a"}, &fair.Lane{Tenant: "a", Weight: 3}, &fair.Lane{Tenant: "b", Weight: 2})
+	got := map[*fair.Lane]int{}
+	for i := range 1600 {
+		here := all
+		if i%4 < 2 {
+			here = all[1:]
+		}
+		d.Welcome(here)
+		got[d.Deal(here, 1)]++
+	}
+	near(t, "the lane that comes and goes", got[all[0]], 200, 10)
+	near(t, "the other of its tenant", got[all[1]], 600, 10)
+	deal(&d, all[1:], 1000, same)
+	got = deal(&d, all, 40, same)
+	near(t, "after a long time, with what it may have ahead", got[all[0]], 5+8, 2)
+}
+
 func TestWhoGivesAPieceBackWasThereAllAlong(t *testing.T) {
 	t.Parallel()
 	d := fair.Dealer{Start: 4}

@@ -20,12 +20,11 @@ type recorded struct {
 
 // Enter implements resilience.Admission.
 func (r *recorded) Enter(ctx context.Context, c *jobs.Call) (resilience.Pass, error) {
-	generation := r.log.Generation()
 	pass, err := r.Admission.Enter(ctx, c)
 	if err != nil || pass.Refusal != nil || c.Worst == 0 {
 		return pass, err
 	}
-	err = r.log.Begin(ctx, c, generation)
+	err = r.log.Begin(ctx, c, pass.Generation)
 	if err == nil {
 		return pass, nil
 	}

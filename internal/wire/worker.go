@@ -155,11 +155,12 @@ func (w *Worker) guards() error {
 		Failures: c.Breaker.Failures, Recovery: c.Breaker.Recovery, Probes: c.Breaker.Probes,
 		Window: c.Breaker.Window, Volume: c.Breaker.Volume, Rate: c.Breaker.Rate,
 	})
-	w.Limiter = resilience.NewLimiter(resilience.LimiterConfig{Redis: w.parts.Redis, Keys: keys, Quotas: quotas(c)})
+	w.Limiter = resilience.NewLimiter(resilience.LimiterConfig{Redis: w.parts.Redis, Keys: keys, Quotas: quotas(c), Patience: c.Retry.Patience})
 	w.gate = resilience.NewGate(resilience.GateConfig{
 		Redis: w.parts.Redis, Keys: keys, Worker: w.parts.ID,
-		Guards: []resilience.Guard{w.Breaker, w.Ledger, w.Limiter},
-		Lease:  c.Worker.Lease,
+		Guards:     []resilience.Guard{w.Breaker, w.Ledger, w.Limiter},
+		Lease:      c.Worker.Lease,
+		Generation: func() uint64 { return w.log.Generation() },
 		Rebuild: func(ctx context.Context) error {
 			return w.rebuild(ctx)
 		},
