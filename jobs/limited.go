@@ -35,15 +35,20 @@ type Outlook struct {
 }
 
 // slack is the part of the time until a deadline that is left unplanned: rates
-// vary, and the last jobs take their time.
+// vary.
 const slack = 0.1
 
-// Late reports whether a batch that goes on at the given part of its rate has
-// jobs left at its deadline. Without a deadline or a rate it is not.
-func (o Outlook) Late(deadline time.Time, part float64) bool {
+// Late reports whether a batch that goes on at its rate has jobs left at its
+// deadline. Without a deadline or a rate it is not.
+func (o Outlook) Late(deadline time.Time) bool { return o.Short(deadline, 1) > 0 }
+
+// Short is which part of the jobs left, from 0 to 1, a batch that goes on at
+// the given part of its rate has left at its deadline. Without a deadline or a
+// rate there are none.
+func (o Outlook) Short(deadline time.Time, part float64) float64 {
 	if deadline.IsZero() || o.Rate <= 0 || o.Left == 0 {
-		return false
+		return 0
 	}
 	left := time.Until(deadline).Seconds() * (1 - slack)
-	return float64(o.Left) > o.Rate*part*left
+	return min(1, max(0, 1-o.Rate*part*left/float64(o.Left)))
 }

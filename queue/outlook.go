@@ -50,7 +50,7 @@ func (s *Source) look(counts map[string]int64, now time.Time) {
 	views := make(map[string]jobs.Outlook, len(s.live))
 	for _, l := range s.live {
 		view := l.see(counts[l.Name], l.m.Sealed, now)
-		l.Urgent = view.Late(l.Deadline, 1)
+		l.Urgent = view.Late(l.Deadline)
 		views[l.Name] = view
 	}
 	s.mu.Lock()

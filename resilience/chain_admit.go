@@ -2,8 +2,8 @@ package resilience
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/drover-batch/drover/jobs"
@@ -31,13 +31,18 @@ func (a *asking) admit(ctx context.Context, call *jobs.Call) *obstacle {
 		if a.awaitRoom(ctx) {
 			continue
 		}
-		if wait := a.chain.Gate.Ahead(call); wait > 0 {
+		wait := a.chain.Gate.Ahead(call)
+		if wait > 0 {
 			if why := a.passes(wait); why != "" {
 				return a.stuck(limited, wait, "its quota is used up for now%s", why)
 			}
 		}
 		call.ID = a.chain.NewID() // what was turned away is never made
-		pass, err := a.enter(ctx, call)
+		pass, err := a.enter(ctx, call, wait)
+		if errors.Is(err, errHurry) {
+			a.hurried = true
+			return a.stuck(limited, wait, "its quota is used up for now, and %v", errHurry)
+		}
 		if err != nil {
 			return a.lost(ctx, err)
 		}
@@ -50,27 +55,14 @@ func (a *asking) admit(ctx context.Context, call *jobs.Call) *obstacle {
 	}
 }
 
-// enter asks the gate, which may block for the call's turn, but not beyond what
-// makes the run end: see halted.
-func (a *asking) enter(ctx context.Context, call *jobs.Call) (Pass, error) {
-	if left, ok := a.left(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, left)
-		defer cancel()
+// enter asks the gate. Where it is likely to block for the call's turn, that
+// ends with whatever ends the run.
+func (a *asking) enter(ctx context.Context, call *jobs.Call, wait time.Duration) (Pass, error) {
+	if wait == 0 && a.task.Batch.Deadline.IsZero() {
+		return a.chain.Gate.Enter(ctx, call)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	entered := make(chan struct{})
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		select {
-		case <-a.stop():
-		case <-a.task.Lost:
-		case <-entered:
-		}
-		cancel()
-	})
-	defer watching.Wait()
-	defer close(entered)
+	ctx, done := a.patient(ctx)
+	defer done()
 	return a.chain.Gate.Enter(ctx, call)
 }
 

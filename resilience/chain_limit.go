@@ -3,8 +3,10 @@ package resilience
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/drover-batch/drover/jobs"
@@ -40,7 +42,7 @@ func (a *asking) overlimit(wait time.Duration, why string) *obstacle {
 // passes tells why another model is to be asked rather than this one waited
 // for, as a clause, or "" if it is to be waited for.
 func (a *asking) passes(wait time.Duration) string {
-	policy := cmp.Or(a.task.Batch.WhenLimited, a.chain.WhenLimited, jobs.AutoWhenLimited)
+	policy := a.whenLimited()
 	if policy == jobs.WaitWhenLimited || wait <= moment || a.link.Model.Name == a.chosen {
 		return ""
 	}
@@ -102,19 +104,76 @@ func dearer(m *jobs.Model, plan *jobs.Call) bool {
 }
 
 // runsLate reports whether waiting would miss the batch's deadline: for this
-// job, or for those behind it if all of them wait.
+// job, or for those behind it if all of them wait: then as large a part of the
+// jobs goes on to another model as would be left.
 func (a *asking) runsLate(wait time.Duration) bool {
 	left, ok := a.left()
 	if !ok {
 		return false
 	}
-	if wait+a.chain.Detours.lasts(a.link.Model.Name) >= left {
+	reserve := a.reserve()
+	if wait+reserve >= left {
 		return true
 	}
 	if a.task.Outlook == nil {
 		return false
 	}
-	return a.task.Outlook().Late(a.task.Batch.Deadline, 1-a.chain.Detours.share(a.task.Batch.ID))
+	batch := a.task.Batch
+	part := 1 - a.chain.Detours.share(batch.ID) // of the rate, that is this model's
+	end := batch.Deadline.Add(-2 * reserve)     // the last jobs take their time
+	return a.chain.Detours.due(batch.ID, a.task.Outlook().Short(end, part))
+}
+
+// reserve is how long before the deadline a call has to begin: twice as long as
+// calls last, at least a moment.
+func (a *asking) reserve() time.Duration {
+	lasts := a.chain.Detours.lasts(a.link.Model.Name)
+	if next := a.next(); next != nil {
+		lasts = max(lasts, a.chain.Detours.lasts(next.Model.Name))
+	}
+	return max(2*lasts, moment)
+}
+
+// errHurry ends a wait for the quota after which the deadline would be missed,
+// and which another model can end.
+var errHurry = errors.New("waiting would miss the deadline")
+
+// patient is the context in which the gate is asked, which may block for the
+// call's turn: not beyond what makes the run end, see halted, nor longer than
+// the deadline leaves time to ask another model.
+func (a *asking) patient(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	entered := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-a.stop():
+		case <-a.task.Lost:
+		case <-entered:
+		}
+		cancel()
+	})
+	done := func() {
+		close(entered)
+		watching.Wait()
+	}
+	left, ok := a.left()
+	if !ok {
+		return ctx, done
+	}
+	var late error
+	if a.whenLimited() != jobs.WaitWhenLimited && a.link.Model.Name != a.chosen && (a.next() != nil || a.passedOver()) {
+		left, late = left-a.reserve(), errHurry
+	}
+	ctx, end := context.WithTimeoutCause(ctx, left, late)
+	return ctx, func() {
+		end()
+		done()
+	}
+}
+
+func (a *asking) whenLimited() jobs.WhenLimited {
+	return cmp.Or(a.task.Batch.WhenLimited, a.chain.WhenLimited, jobs.AutoWhenLimited)
 }
 
 // links are all models of the chain, in order.

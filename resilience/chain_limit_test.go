@@ -118,7 +118,16 @@ func TestOnlySoManyDetoursAsTheDeadlineNeeds(t *testing.T) {
 	}
 	o := jobs.Outlook{Left: 95, Rate: 2}
 	soon := time.Now().Add(100 * time.Second)
-	if o.Late(soon, 1) || !o.Late(soon, 1-d.share("b")) || o.Late(time.Time{}, 0.1) {
+	if o.Late(soon) || o.Short(soon, 1-d.share("b")) == 0 || o.Short(time.Time{}, 0.1) > 0 {
 		t.Error("what the dear model does must not count for the cheap one")
+	}
+	gone := 0
+	for range 100 {
+		if d.due("b", 0.28) {
+			gone++
+		}
+	}
+	if gone < 27 || gone > 29 || d.due("b", 0) || !d.due("b", 1) {
+		t.Errorf("%d of a hundred jobs go elsewhere, want 28", gone)
 	}
 }

@@ -21,7 +21,7 @@ type scene struct {
 	enter        func(*jobs.Call) (Pass, error)
 	leave        func(*jobs.Call, *jobs.Attempt) error
 	due          func() time.Duration // may be nil
-	jammed       bool                 // the gate has nobody come in
+	jammed       string               // the model whose line does not move
 	ahead        map[string]time.Duration
 
 	entered []*jobs.Call // admitted
@@ -76,9 +76,9 @@ func (a *actor) Ask(ctx context.Context, req *jobs.Request, _ int) (*jobs.Answer
 }
 
 func (s *scene) Enter(ctx context.Context, call *jobs.Call) (Pass, error) {
-	if s.jammed {
+	if s.jammed == call.Model.Name {
 		<-ctx.Done()
-		return Pass{}, ctx.Err()
+		return Pass{}, context.Cause(ctx)
 	}
 	var pass Pass
 	var err error

@@ -68,7 +68,9 @@ func TestWaitInTheLineEndsWithTheRun(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			onStage(t, func(s *scene) {
-				s.jammed = true
+				s.jammed = "small"
+				s.ahead = map[string]time.Duration{"small": 500 * time.Millisecond}
+				s.chain.Links = s.chain.Links[:1]
 				end(s)
 				d := s.run()
 				equal(s, "back or expired", d.Back || d.Outcome != nil && d.Outcome.Status == jobs.Expired, true)
@@ -77,6 +79,19 @@ func TestWaitInTheLineEndsWithTheRun(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestWaitInTheLineEndsInTimeForAnotherModel(t *testing.T) {
+	onStage(t, func(s *scene) {
+		s.chain.Detours = new(Detours)
+		s.chain.Detours.took("other", "small", 2*time.Second, false)
+		s.ahead = map[string]time.Duration{"small": 500 * time.Millisecond}
+		s.jammed = "small"
+		s.task.Batch.Deadline = time.Now().Add(20 * time.Second)
+		o := s.ends(jobs.Answered)
+		equal(s, "model", o.Model, "large")
+		equal(s, "asked after", time.Since(s.small.start), 16*time.Second)
+	})
 }
 
 func TestThawedWorkerCallsNothingForAJobItHasLost(t *testing.T) {

@@ -21,7 +21,8 @@ type detour struct {
 		number    int64
 		all, away int
 	}
-	at time.Time
+	at   time.Time
+	owed float64 // jobs that should have gone to another model, and did not
 }
 
 const (
@@ -36,16 +37,8 @@ func (d *Detours) took(batch, model string, lasted time.Duration, hurried bool) 
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.shares == nil {
-		d.shares, d.lasting = map[string]*detour{}, map[string]time.Duration{}
-	}
-	now, one := time.Now(), d.shares[batch]
-	if one == nil {
-		d.sweep(now)
-		one = &detour{}
-		d.shares[batch] = one
-	}
-	one.at = now
+	now := time.Now()
+	one := d.of(batch, now)
 	s := &one.seconds[now.Unix()%int64(len(one.seconds))]
 	if s.number != now.Unix() {
 		s.number, s.all, s.away = now.Unix(), 0, 0
@@ -58,6 +51,38 @@ func (d *Detours) took(batch, model string, lasted time.Duration, hurried bool) 
 		lasted = before + (lasted-before)/8
 	}
 	d.lasting[model] = lasted
+}
+
+// due reports whether this job goes to another model, if such a part of the
+// batch's jobs has to. Without a memory all do.
+func (d *Detours) due(batch string, part float64) bool {
+	if d == nil || part <= 0 {
+		return part > 0
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	one := d.of(batch, time.Now())
+	one.owed += part
+	if one.owed < 1 {
+		return false
+	}
+	one.owed--
+	return true
+}
+
+// of is what is remembered of a batch. The caller has the lock.
+func (d *Detours) of(batch string, now time.Time) *detour {
+	if d.shares == nil {
+		d.shares, d.lasting = map[string]*detour{}, map[string]time.Duration{}
+	}
+	one := d.shares[batch]
+	if one == nil {
+		d.sweep(now)
+		one = &detour{}
+		d.shares[batch] = one
+	}
+	one.at = now
+	return one
 }
 
 func (d *Detours) sweep(now time.Time) {
