@@ -118,7 +118,6 @@ func (l *line) enter(ctx context.Context, call *jobs.Call, tokens int64, ask inq
 }
 
 // join gives the call a place, or a refusal if its turn is too far off.
-
 func (l *line) join(call *jobs.Call, tokens int64, ask inquiry) (*place, *Refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

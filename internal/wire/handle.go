@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,8 +16,6 @@ import (
 	"github.com/drover-batch/drover/queue"
 	"github.com/drover-batch/drover/resilience"
 	"github.com/drover-batch/drover/tools"
-
-	"errors"
 )
 
 // unknownChain is how long a batch rests whose chain this worker does not
