@@ -23,20 +23,21 @@ func resting(ctx context.Context, d jobs.Delivery, slot *Slot) jobs.Decision {
 func TestRestingJobsMakeRoomForOthers(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.pool.Handle = resting
-		w.crowd(12, func(int) int { return 1 }) // for four slots, of which two may rest
+		w.pool.Slots = 8
+		w.crowd(24, func(int) int { return 1 }) // for eight slots, of which two may rest
 		w.start()
 		w.sleep(5 * time.Second)
-		w.equal("lent", w.onLoan(), 4)
-		w.sleep(10 * time.Second) // at 10s two rest, and two keep their slots
-		w.equal("lent", w.onLoan(), 6)
-		w.equal("slots taken", w.pool.Stats().Running, 4)
+		w.equal("lent", w.onLoan(), 8)
+		w.sleep(10 * time.Second) // at 10s two rest, and six keep their slots
+		w.equal("lent", w.onLoan(), 10)
+		w.equal("slots taken", w.pool.Stats().Running, 8)
 		w.sleep(57 * time.Second) // at 70s those two want to go on, and two others are through
-		w.equal("slots taken", w.pool.Stats().Running, 4)
+		w.equal("slots taken", w.pool.Stats().Running, 8)
 		w.sleep(10 * time.Minute)
-		w.equal("answered", w.pool.Stats().Answered, int64(12))
+		w.equal("answered", w.pool.Stats().Answered, int64(24))
 		w.equal("slots taken", w.pool.Stats().Running, 0)
 		w.mu.Lock()
-		w.equal("most at once", w.most, 6)
+		w.equal("most at once", w.most, 10)
 		w.mu.Unlock()
 	})
 }
@@ -44,8 +45,11 @@ func TestRestingJobsMakeRoomForOthers(t *testing.T) {
 func TestJobThatRestedGoesBeforeThoseThatNeverHadASlot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newSlots(2)
+		s := newSlots(4)
 		first, other := s.take(false), s.take(false)
+		for range 2 {
+			s.take(false)
+		}
 		if !first.restNow() {
 			t.Fatal("it may not rest")
 		}
@@ -68,9 +72,9 @@ func TestJobThatRestedGoesBeforeThoseThatNeverHadASlot(t *testing.T) {
 func TestJobThatRestsEndsWithoutASlotWhenStopped(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.pool.Handle = resting
-		w.pool.Slots = 2
+		w.pool.Slots = 4
 		w.pool.Grace = time.Second
-		all := w.crowd(3, func(int) int { return 1 })
+		all := w.crowd(5, func(int) int { return 1 })
 		w.start()
 		w.sleep(15 * time.Second)
 		w.stop()
