@@ -98,6 +98,15 @@ func (s *store) hold() (held <-chan struct{}, let func()) {
 	return reached, sync.OnceFunc(func() { close(free) })
 }
 
+// awaitWaiting returns when so many operations wait for the next group.
+func (r *replica) awaitWaiting(want int) {
+	for n := 0; n < want; {
+		r.committer.mu.Lock()
+		n = len(r.committer.waiting)
+		r.committer.mu.Unlock()
+	}
+}
+
 func TestResultIsToldThoughItsCallerGoesOnWithAnotherID(t *testing.T) {
 	bubble(t, func(t *testing.T, s *store) {
 		s.open(t)
@@ -138,11 +147,7 @@ func TestCallsThatComeTogetherShareARoundTrip(t *testing.T) {
 		for range 200 {
 			callers.Go(func() { r.admit(t) })
 		}
-		for n := 0; n < 200; {
-			r.committer.mu.Lock()
-			n = len(r.committer.waiting)
-			r.committer.mu.Unlock()
-		}
+		r.awaitWaiting(200)
 		let()
 		callers.Wait()
 		if n := scripts.Load(); n != 2 {
@@ -193,11 +198,7 @@ func TestAbandonedCallLeavesNothingBehind(t *testing.T) {
 		go func() { failed <- enter() }() // this one waits for the next group
 		other := make(chan *jobs.Call)
 		go func() { other <- r.admit(t) }()
-		for n := 0; n < 2; {
-			r.committer.mu.Lock()
-			n = len(r.committer.waiting)
-			r.committer.mu.Unlock()
-		}
+		r.awaitWaiting(2)
 		enough := errors.New("enough")
 		cancel(enough)
 		for range 2 {

@@ -16,9 +16,24 @@ type Outages struct {
 	// not block.
 	Tell, Over func(string)
 
-	mu      sync.Mutex
-	failing map[string]string // model -> its newest failure
-	told    map[string]bool
+	mu     sync.Mutex
+	models map[string]*outage // those that have failed since they answered last
+}
+
+type outage struct {
+	last string // failure, "" if no call from here failed
+	told bool
+}
+
+// of is the model's outage, begun if there is none. The caller has the lock.
+func (o *Outages) of(model string) *outage {
+	if o.models == nil {
+		o.models = make(map[string]*outage)
+	}
+	if o.models[model] == nil {
+		o.models[model] = &outage{}
+	}
+	return o.models[model]
 }
 
 // ended takes note of what became of a call.
@@ -30,16 +45,14 @@ func (o *Outages) ended(a *jobs.Attempt) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if verdict != jobs.Good {
-		if o.failing == nil {
-			o.failing, o.told = make(map[string]string), make(map[string]bool)
-		}
-		o.failing[a.Model] = fmt.Sprintf("%s: %s", a.Kind, a.Message)
+		o.of(a.Model).last = fmt.Sprintf("%s: %s", a.Kind, a.Message)
 		return
 	}
-	delete(o.failing, a.Model)
-	if o.told[a.Model] {
-		delete(o.told, a.Model)
-		o.Over(a.Model)
+	if one := o.models[a.Model]; one != nil {
+		delete(o.models, a.Model)
+		if one.told {
+			o.Over(a.Model)
+		}
 	}
 }
 
@@ -50,16 +63,14 @@ func (o *Outages) shut(model, reason string) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.told[model] {
+	one := o.of(model)
+	if one.told {
 		return
 	}
-	if o.told == nil {
-		o.failing, o.told = make(map[string]string), make(map[string]bool)
-	}
-	o.told[model] = true
+	one.told = true
 	last := "other workers found out"
-	if f := o.failing[model]; f != "" {
-		last = "last with " + f
+	if one.last != "" {
+		last = "last with " + one.last
 	}
 	o.Tell(fmt.Sprintf("%s does not answer, %s; %s. Its calls wait, and a few try it now and then", model, last, reason))
 }
