@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -15,23 +14,13 @@ import (
 	"time"
 
 	"github.com/drover-batch/drover/llm"
-	"github.com/drover-batch/drover/llm/simulator"
 )
 
-// playModel serves the simulator until this process is not needed any more.
-func playModel(ctx context.Context, t *task, out *json.Encoder) (err error) {
-	c := simulator.Config{Seed: 1, Latency: t.Latency, Keep: 1}
+// playModel serves a model until this process is not needed any more.
+func playModel(ctx context.Context, t *task, out *json.Encoder) error {
+	var handler http.Handler = plain{t.Latency}
 	if t.Longest > 0 {
-		c.Latency = 0 // see loaded
-	}
-	s, err := simulator.New(c)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	var handler http.Handler = s
-	if t.Longest > 0 {
-		l := &loaded{Handler: s, shortest: t.Latency, longest: t.Longest}
+		l := &loaded{Handler: plain{}, shortest: t.Latency, longest: t.Longest}
 		handler = l
 		go l.sample(ctx)
 	}
@@ -51,6 +40,29 @@ func playModel(ctx context.Context, t *task, out *json.Encoder) (err error) {
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// plain is a model that reads a question and gives the same answer to all,
+// after some time. It does as little as possible, since it runs on the machine
+// that is measured.
+type plain struct{ latency time.Duration }
+
+// ServeHTTP implements http.Handler.
+func (p plain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		return // the client broke off
+	}
+	if p.latency > 0 {
+		t := time.NewTimer(p.latency)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-r.Context().Done():
+			return
+		}
+	}
+	w.Header()["Content-Type"] = []string{"application/json"}
+	_, _ = w.Write(cannedAnswer)
 }
 
 // client is what the worker calls the model with.

@@ -40,11 +40,11 @@ func (a *anthropic) encode(req *jobs.Request, limit int) (string, []byte, *jobs.
 		extra.temperature = a.model.Temperature
 	}
 	b := make([]byte, 0, 256+size(req))
-	b = gjson.AppendJSONString(append(b, `{"model":`...), a.model.Upstream)
+	b = appendString(append(b, `{"model":`...), a.model.Upstream)
 	b = strconv.AppendInt(append(b, `,"max_tokens":`...), int64(limit), 10)
 	b = extra.append(b, "top_p", "stop_sequences")
 	if req.System != "" {
-		b = gjson.AppendJSONString(append(b, `,"system":`...), req.System)
+		b = appendString(append(b, `,"system":`...), req.System)
 	}
 	if a.model.Structured && len(req.Schema) > 0 {
 		b = append(append(b, `,"output_config":{"format":{"type":"json_schema","schema":`...), forAnthropic(req.Schema)...)
@@ -75,7 +75,7 @@ func (s *sampling) append(b []byte, topP, stop string) []byte {
 	if len(s.stop) > 0 {
 		b = append(append(append(b, `,"`...), stop...), `":[`...)
 		for _, text := range s.stop {
-			b = append(gjson.AppendJSONString(b, text), ',')
+			b = append(appendString(b, text), ',')
 		}
 		b = append(trimComma(b), ']')
 	}
@@ -84,8 +84,8 @@ func (s *sampling) append(b []byte, topP, stop string) []byte {
 
 func appendTools(b []byte, tools []jobs.Tool) []byte {
 	for _, tool := range tools {
-		b = gjson.AppendJSONString(append(b, `{"name":`...), tool.Name)
-		b = gjson.AppendJSONString(append(b, `,"description":`...), tool.Description)
+		b = appendString(append(b, `{"name":`...), tool.Name)
+		b = appendString(append(b, `,"description":`...), tool.Description)
 		b = append(append(b, `,"input_schema":`...), schema(tool)...)
 		b = append(b, `},`...)
 	}
@@ -106,7 +106,7 @@ func appendTurns(b []byte, messages []jobs.Message) []byte {
 			if last != "" {
 				b = append(trimComma(b), `]},`...)
 			}
-			b = gjson.AppendJSONString(append(b, `{"role":`...), role)
+			b = appendString(append(b, `{"role":`...), role)
 			b = append(b, `,"content":[`...)
 			last = role
 		}
@@ -121,21 +121,21 @@ func appendTurns(b []byte, messages []jobs.Message) []byte {
 // appendBlocks leaves out empty texts, which are refused.
 func appendBlocks(b []byte, m *jobs.Message) []byte {
 	if m.Role == jobs.ToolRole {
-		b = gjson.AppendJSONString(append(b, `{"type":"tool_result","tool_use_id":`...), m.Reply)
-		b = gjson.AppendJSONString(append(b, `,"content":`...), m.Text)
+		b = appendString(append(b, `{"type":"tool_result","tool_use_id":`...), m.Reply)
+		b = appendString(append(b, `,"content":`...), m.Text)
 		return append(b, `},`...)
 	}
 	if m.Text != "" {
-		b = gjson.AppendJSONString(append(b, `{"type":"text","text":`...), m.Text)
+		b = appendString(append(b, `{"type":"text","text":`...), m.Text)
 		b = append(b, `},`...)
 	}
 	for i := range m.Images {
-		b = gjson.AppendJSONString(append(b, `{"type":"image","source":{"type":"base64","media_type":`...), m.Images[i].Type)
+		b = appendString(append(b, `{"type":"image","source":{"type":"base64","media_type":`...), m.Images[i].Type)
 		b = append(appendBase64(append(b, `,"data":"`...), m.Images[i].Data), `"}},`...)
 	}
 	for _, call := range m.Calls {
-		b = gjson.AppendJSONString(append(b, `{"type":"tool_use","id":`...), call.ID)
-		b = gjson.AppendJSONString(append(b, `,"name":`...), call.Name)
+		b = appendString(append(b, `{"type":"tool_use","id":`...), call.ID)
+		b = appendString(append(b, `,"name":`...), call.Name)
 		b = append(append(b, `,"input":`...), arguments(call)...)
 		b = append(b, `},`...)
 	}

@@ -29,8 +29,8 @@ func (e *embeddings) encode(req *jobs.Request, limit int) (string, []byte, *jobs
 		return "", nil, jobs.Failf(jobs.InvalidRequest, "there is no text that %s could make a vector of", e.model.Name)
 	}
 	b := make([]byte, 0, 64+size(req))
-	b = gjson.AppendJSONString(append(b, `{"model":`...), e.model.Upstream)
-	b = gjson.AppendJSONString(append(b, `,"input":`...), strings.Join(texts, "\n\n"))
+	b = appendString(append(b, `{"model":`...), e.model.Upstream)
+	b = appendString(append(b, `,"input":`...), strings.Join(texts, "\n\n"))
 	return "/embeddings", append(b, '}'), nil
 }
 

@@ -95,7 +95,7 @@ func (c *Client) excerpt(body []byte) []byte {
 		}
 	}
 	out := []byte(`{"error":{"message":`)
-	out = gjson.AppendJSONString(out, c.scrub(shorten(string(body), most)))
+	out = appendString(out, c.scrub(shorten(string(body), most)))
 	return append(out, "}}"...)
 }
 

@@ -40,7 +40,7 @@ func (g *gemini) encode(req *jobs.Request, limit int) (string, []byte, *jobs.Fai
 	b := make([]byte, 0, 256+size(req))
 	b = append(b, '{')
 	if req.System != "" {
-		b = gjson.AppendJSONString(append(b, `"systemInstruction":{"parts":[{"text":`...), req.System)
+		b = appendString(append(b, `"systemInstruction":{"parts":[{"text":`...), req.System)
 		b = append(b, `}]},`...)
 	}
 	b = append(g.appendContents(append(b, `"contents":[`...), req.Messages), ',')
@@ -63,8 +63,8 @@ func (g *gemini) encode(req *jobs.Request, limit int) (string, []byte, *jobs.Fai
 func appendDeclarations(b []byte, tools []jobs.Tool) []byte {
 	b = append(b, `"tools":[{"functionDeclarations":[`...)
 	for _, tool := range tools {
-		b = gjson.AppendJSONString(append(b, `{"name":`...), tool.Name)
-		b = gjson.AppendJSONString(append(b, `,"description":`...), tool.Description)
+		b = appendString(append(b, `{"name":`...), tool.Name)
+		b = appendString(append(b, `,"description":`...), tool.Description)
 		b = append(append(b, `,"parametersJsonSchema":`...), schema(tool)...)
 		b = append(b, `},`...)
 	}
@@ -102,24 +102,24 @@ func (g *gemini) appendContents(b []byte, messages []jobs.Message) []byte {
 
 func appendParts(b []byte, m *jobs.Message, tool string) []byte {
 	if m.Role == jobs.ToolRole {
-		b = gjson.AppendJSONString(append(b, `{"functionResponse":{"name":`...), tool)
+		b = appendString(append(b, `{"functionResponse":{"name":`...), tool)
 		b = appendCallID(b, m.Reply)
-		b = gjson.AppendJSONString(append(b, `,"response":{"output":`...), m.Text)
+		b = appendString(append(b, `,"response":{"output":`...), m.Text)
 		return append(b, `}}},`...)
 	}
 	if m.Text != "" || len(m.Images)+len(m.Calls) == 0 {
-		b = append(gjson.AppendJSONString(append(b, `{"text":`...), m.Text), `},`...)
+		b = append(appendString(append(b, `{"text":`...), m.Text), `},`...)
 	}
 	for i := range m.Images {
-		b = gjson.AppendJSONString(append(b, `{"inlineData":{"mimeType":`...), m.Images[i].Type)
+		b = appendString(append(b, `{"inlineData":{"mimeType":`...), m.Images[i].Type)
 		b = append(appendBase64(append(b, `,"data":"`...), m.Images[i].Data), `"}},`...)
 	}
 	for _, call := range m.Calls {
-		b = gjson.AppendJSONString(append(b, `{"functionCall":{"name":`...), call.Name)
+		b = appendString(append(b, `{"functionCall":{"name":`...), call.Name)
 		b = appendCallID(b, call.ID)
 		b = append(append(append(b, `,"args":`...), arguments(call)...), '}')
 		if call.Signature != "" {
-			b = gjson.AppendJSONString(append(b, `,"thoughtSignature":`...), call.Signature)
+			b = appendString(append(b, `,"thoughtSignature":`...), call.Signature)
 		}
 		b = append(b, `},`...)
 	}
@@ -134,7 +134,7 @@ func appendCallID(b []byte, id string) []byte {
 	if strings.HasPrefix(id, ownID) {
 		return b
 	}
-	return gjson.AppendJSONString(append(b, `,"id":`...), id)
+	return appendString(append(b, `,"id":`...), id)
 }
 
 func (g *gemini) decode(req *jobs.Request, body []byte) (*jobs.Answer, *jobs.Failure) {

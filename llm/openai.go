@@ -54,11 +54,11 @@ func (o *openAI) encode(req *jobs.Request, limit int) (string, []byte, *jobs.Fai
 	}
 	b := make([]byte, 0, 256+size(req))
 	b = append(b, `{"model":`...)
-	b = gjson.AppendJSONString(b, o.model.Upstream)
+	b = appendString(b, o.model.Upstream)
 	b = append(b, `,"messages":[`...)
 	if req.System != "" {
 		b = append(b, `{"role":"system","content":`...)
-		b = gjson.AppendJSONString(b, req.System)
+		b = appendString(b, req.System)
 		b = append(b, `},`...)
 	}
 	for i := range req.Messages {
@@ -88,22 +88,22 @@ func (o *openAI) limitName() string {
 }
 
 func appendChatMessage(b []byte, m *jobs.Message) []byte {
-	b = gjson.AppendJSONString(append(b, `{"role":`...), m.Role)
+	b = appendString(append(b, `{"role":`...), m.Role)
 	if m.Role == jobs.ToolRole {
-		b = gjson.AppendJSONString(append(b, `,"tool_call_id":`...), m.Reply)
+		b = appendString(append(b, `,"tool_call_id":`...), m.Reply)
 	}
 	b = append(b, `,"content":`...)
 	switch {
 	case m.Text == "" && len(m.Calls) > 0:
 		b = append(b, `null`...)
 	case len(m.Images) > 0:
-		b = gjson.AppendJSONString(append(b, `[{"type":"text","text":`...), m.Text)
+		b = appendString(append(b, `[{"type":"text","text":`...), m.Text)
 		for i := range m.Images {
 			b = append(appendDataURL(append(b, `},{"type":"image_url","image_url":{"url":`...), &m.Images[i]), '}')
 		}
 		b = append(b, `}]`...)
 	default:
-		b = gjson.AppendJSONString(b, m.Text)
+		b = appendString(b, m.Text)
 	}
 	if len(m.Calls) > 0 {
 		b = appendChatCalls(append(b, `,"tool_calls":`...), m.Calls)
@@ -114,9 +114,9 @@ func appendChatMessage(b []byte, m *jobs.Message) []byte {
 func appendChatCalls(b []byte, calls []jobs.ToolCall) []byte {
 	b = append(b, '[')
 	for _, call := range calls {
-		b = gjson.AppendJSONString(append(b, `{"id":`...), call.ID)
-		b = gjson.AppendJSONString(append(b, `,"type":"function","function":{"name":`...), call.Name)
-		b = gjson.AppendJSONString(append(b, `,"arguments":`...), call.Arguments)
+		b = appendString(append(b, `{"id":`...), call.ID)
+		b = appendString(append(b, `,"type":"function","function":{"name":`...), call.Name)
+		b = appendString(append(b, `,"arguments":`...), call.Arguments)
 		b = append(b, `}},`...)
 	}
 	return append(trimComma(b), ']')
@@ -125,8 +125,8 @@ func appendChatCalls(b []byte, calls []jobs.ToolCall) []byte {
 func appendChatTools(b []byte, tools []jobs.Tool) []byte {
 	b = append(b, '[')
 	for _, tool := range tools {
-		b = gjson.AppendJSONString(append(b, `{"type":"function","function":{"name":`...), tool.Name)
-		b = gjson.AppendJSONString(append(b, `,"description":`...), tool.Description)
+		b = appendString(append(b, `{"type":"function","function":{"name":`...), tool.Name)
+		b = appendString(append(b, `,"description":`...), tool.Description)
 		b = append(append(b, `,"parameters":`...), schema(tool)...)
 		b = append(b, `}},`...)
 	}

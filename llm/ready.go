@@ -28,7 +28,7 @@ func (o *openAI) ready(req *jobs.Request, limit int) ([]byte, *jobs.Failure) {
 		return nil, fail
 	}
 	var edit edit
-	edit.set(m, "model", string(gjson.AppendJSONString(nil, o.model.Upstream)))
+	edit.set(m, "model", string(appendString(nil, o.model.Upstream)))
 	if m["stream"].Exists() {
 		edit.set(m, "stream", "false")
 	}

@@ -19,10 +19,10 @@ func (r *responses) encode(req *jobs.Request, limit int) (string, []byte, *jobs.
 		return r.openAI.encode(req, limit)
 	}
 	b := make([]byte, 0, 256+size(req))
-	b = gjson.AppendJSONString(append(b, `{"model":`...), r.model.Upstream)
+	b = appendString(append(b, `{"model":`...), r.model.Upstream)
 	b = append(b, `,"store":false`...)
 	if req.System != "" {
-		b = gjson.AppendJSONString(append(b, `,"instructions":`...), req.System)
+		b = appendString(append(b, `,"instructions":`...), req.System)
 	}
 	b = append(b, `,"input":[`...)
 	for i := range req.Messages {
@@ -46,28 +46,28 @@ func (r *responses) encode(req *jobs.Request, limit int) (string, []byte, *jobs.
 // appendItems writes a message as one item, and one for each of its calls.
 func appendItems(b []byte, m *jobs.Message) []byte {
 	if m.Role == jobs.ToolRole {
-		b = gjson.AppendJSONString(append(b, `{"type":"function_call_output","call_id":`...), m.Reply)
-		b = gjson.AppendJSONString(append(b, `,"output":`...), m.Text)
+		b = appendString(append(b, `{"type":"function_call_output","call_id":`...), m.Reply)
+		b = appendString(append(b, `,"output":`...), m.Text)
 		return append(b, `},`...)
 	}
 	if m.Text != "" || len(m.Calls) == 0 {
-		b = gjson.AppendJSONString(append(b, `{"role":`...), m.Role)
+		b = appendString(append(b, `{"role":`...), m.Role)
 		b = append(b, `,"content":`...)
 		if len(m.Images) > 0 {
-			b = gjson.AppendJSONString(append(b, `[{"type":"input_text","text":`...), m.Text)
+			b = appendString(append(b, `[{"type":"input_text","text":`...), m.Text)
 			for i := range m.Images {
 				b = appendDataURL(append(b, `},{"type":"input_image","detail":"auto","image_url":`...), &m.Images[i])
 			}
 			b = append(b, `}]`...)
 		} else {
-			b = gjson.AppendJSONString(b, m.Text)
+			b = appendString(b, m.Text)
 		}
 		b = append(b, `},`...)
 	}
 	for _, call := range m.Calls {
-		b = gjson.AppendJSONString(append(b, `{"type":"function_call","call_id":`...), call.ID)
-		b = gjson.AppendJSONString(append(b, `,"name":`...), call.Name)
-		b = gjson.AppendJSONString(append(b, `,"arguments":`...), call.Arguments)
+		b = appendString(append(b, `{"type":"function_call","call_id":`...), call.ID)
+		b = appendString(append(b, `,"name":`...), call.Name)
+		b = appendString(append(b, `,"arguments":`...), call.Arguments)
 		b = append(b, `},`...)
 	}
 	return b
@@ -78,8 +78,8 @@ func appendItems(b []byte, m *jobs.Message) []byte {
 func appendItemTools(b []byte, tools []jobs.Tool) []byte {
 	b = append(b, '[')
 	for _, tool := range tools {
-		b = gjson.AppendJSONString(append(b, `{"type":"function","name":`...), tool.Name)
-		b = gjson.AppendJSONString(append(b, `,"description":`...), tool.Description)
+		b = appendString(append(b, `{"type":"function","name":`...), tool.Name)
+		b = appendString(append(b, `,"description":`...), tool.Description)
 		b = append(append(b, `,"strict":false,"parameters":`...), schema(tool)...)
 		b = append(b, `},`...)
 	}

@@ -183,7 +183,7 @@ func simplifyAll(value any) any {
 
 // appendDataURL writes an image as a data: URL in quotes.
 func appendDataURL(b []byte, image *jobs.Image) []byte {
-	b = gjson.AppendJSONString(b, "data:"+image.Type+";base64,")
+	b = appendString(b, "data:"+image.Type+";base64,")
 	return append(appendBase64(b[:len(b)-1], image.Data), '"')
 }
 

@@ -158,11 +158,11 @@ func translateTools(out *jobs.Request, list gjson.Result) bool {
 // toChat writes the answer as the chat completion that was asked for.
 func toChat(id string, a *jobs.Answer) []byte {
 	b := make([]byte, 0, 512+len(a.Text))
-	b = gjson.AppendJSONString(append(b, `{"id":`...), id)
-	b = gjson.AppendJSONString(append(b, `,"object":"chat.completion","model":`...), a.Model)
+	b = appendString(append(b, `{"id":`...), id)
+	b = appendString(append(b, `,"object":"chat.completion","model":`...), a.Model)
 	b = append(b, `,"choices":[{"index":0,"message":`...)
 	b = appendChatMessage(b, &jobs.Message{Role: jobs.Assistant, Text: a.Text, Calls: a.Calls})
-	b = gjson.AppendJSONString(append(b, `,"finish_reason":`...), a.Finish)
+	b = appendString(append(b, `,"finish_reason":`...), a.Finish)
 	b = strconv.AppendInt(append(b, `}],"usage":{"prompt_tokens":`...), a.Usage.Input, 10)
 	b = strconv.AppendInt(append(b, `,"completion_tokens":`...), a.Usage.Output, 10)
 	b = strconv.AppendInt(append(b, `,"total_tokens":`...), a.Usage.Total(), 10)
