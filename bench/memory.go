@@ -13,8 +13,8 @@ import (
 
 // memory is what a call in flight costs while it waits for its answer.
 func (b *bench) memory(ctx context.Context) error {
-	calls, latency := 1000, 2*time.Second
-	b.table.heading(fmt.Sprintf("resident memory of the worker, %s calls of %v in flight", number(float64(calls)), latency))
+	calls, shortest, longest := 1000, time.Second, 3*time.Second
+	b.table.heading(fmt.Sprintf("resident memory of the worker, %s calls of %v to %v in flight", number(float64(calls)), shortest, longest))
 	kinds := b.kinds(realSynced)
 	if len(kinds) == 0 {
 		kinds = []kind{embeddedOnes}
@@ -29,7 +29,7 @@ func (b *bench) memory(ctx context.Context) error {
 		}
 		t := task{Role: "memory", Jobs: b.fewer(5, 2) * calls, Slots: calls, Body: body}
 		b.say("memory: %d jobs, %d slots, %s", t.Jobs, t.Slots, over)
-		r, err := b.measure(ctx, kinds[0], &task{Latency: latency, TLS: tls}, t)
+		r, err := b.measure(ctx, kinds[0], &task{Latency: shortest, Longest: longest, TLS: tls}, t)
 		if err != nil {
 			return err
 		}
@@ -38,11 +38,6 @@ func (b *bench) memory(ctx context.Context) error {
 		if tls {
 			b.table.reached(aimMemory, r.PerCall/1024)
 		}
-		if b.short {
-			continue // over one round of calls it means nothing
-		}
-		busy := r.Answered.rate() * latency.Seconds() / float64(calls)
-		b.table.add(row{what: "slots busy, all calls beginning and ending together: " + over, figure: fmt.Sprintf("%.1f %%", 100*busy)})
 	}
 	return nil
 }

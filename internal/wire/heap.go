@@ -5,32 +5,73 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"time"
 )
 
 // leastHeap is how large the heap grows before garbage is collected. A worker
 // holds little: with Go's own rule, when the heap has doubled, it would collect
-// many times a second. From half of it on that rule holds.
+// many times a second.
 const leastHeap = 32 << 20
 
+// collectEvery is how often garbage is collected where Go's rule would let more
+// of it gather: a worker with thousands of slow calls in flight makes little,
+// and a collection a second costs it next to nothing.
+const collectEvery = time.Second
+
 // SpareCollector lets the process collect garbage less often while it holds
-// little, for good: 32 MiB are given away for a tenth of the CPU. It does
-// nothing where GOGC is set. It is to be called once, by main.
+// little, for good: 32 MiB are given away for a tenth of the CPU; and more often
+// while it holds much and makes little garbage. It does nothing where GOGC is
+// set. It is to be called once, by main.
 func SpareCollector() {
-	if os.Getenv("GOGC") == "" {
-		afterEach(func() { debug.SetGCPercent(percentFor(liveHeap())) })
+	if os.Getenv("GOGC") != "" {
+		return
 	}
+	var last heap
+	afterEach(func() {
+		now := lookAtHeap()
+		debug.SetGCPercent(now.percent(now.garbage(last)))
+		last = now
+	})
 }
 
-// percentFor is the GOGC that has a heap with so many live bytes collected no
-// earlier than at leastHeap.
-func percentFor(live uint64) int {
-	return max(100, int(100*leastHeap/max(live, leastHeap/32))-100)
+// heap is the state of the heap after a collection, in bytes.
+type heap struct {
+	at    time.Time
+	live  uint64
+	roots uint64 // stacks and globals, which Go's rule counts as live
+	made  uint64 // all that was ever allocated
 }
 
-func liveHeap() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(sample)
-	return sample[0].Value.Uint64()
+// garbage is how much gathers in collectEvery, at the pace since the last
+// collection; the most that there is before the first.
+func (h heap) garbage(last heap) uint64 {
+	took := h.at.Sub(last.at)
+	if last.at.IsZero() || took <= 0 {
+		return h.live + h.roots
+	}
+	return uint64(float64(h.made-last.made) * collectEvery.Seconds() / took.Seconds())
+}
+
+// percent is the GOGC that lets so much garbage gather: no more than Go's own
+// rule would, and more where the heap would not even come to leastHeap.
+func (h heap) percent(garbage uint64) int {
+	rule := max(h.live+h.roots, leastHeap/32)
+	room := min(garbage, rule)
+	if h.live+room < leastHeap {
+		room = leastHeap - h.live
+	}
+	return int(100 * room / rule)
+}
+
+func lookAtHeap() heap {
+	samples := []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}, {Name: "/gc/heap/allocs:bytes"},
+	}
+	metrics.Read(samples)
+	return heap{
+		at: time.Now(), live: samples[0].Value.Uint64(),
+		roots: samples[1].Value.Uint64() + samples[2].Value.Uint64(), made: samples[3].Value.Uint64(),
+	}
 }
 
 // afterEach calls f now and after every collection, which is when the runtime
