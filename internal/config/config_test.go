@@ -222,7 +222,7 @@ func TestAListOfPricesComesBeforeTheBuiltInOne(t *testing.T) {
 	s := config.Source{
 		Price: func(upstream string) (jobs.Price, bool) { return builtIn, upstream == "gpt" || upstream == "old" },
 		PriceFile: func(path string) (func(string) (jobs.Price, bool), error) {
-			if path != "list.json" {
+			if filepath.Base(path) != "list.json" {
 				return nil, errors.New("reading the list: no such file")
 			}
 			return func(upstream string) (jobs.Price, bool) { return listed, upstream == "gpt" || upstream == "groq/llama" }, nil

@@ -68,6 +68,9 @@ func Load(s Source) (*Config, error) {
 		return nil, l.err()
 	}
 	l.noPasswords(doc)
+	if s.Path != "" {
+		doc.beside(s.Path)
+	}
 	l.overlay(doc, env, s.Flags)
 
 	c := &doc.Config

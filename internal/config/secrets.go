@@ -122,8 +122,13 @@ func (c *Config) password(server, env, file string) (jobs.Secret, error) {
 	return secret, nil
 }
 
-// Load reads the certificates. Without any, it returns nil.
-func (t TLS) Load() (*tls.Config, error) {
+// NATSTLS reads the certificates for NATS. Without any, it returns nil.
+func (c *Config) NATSTLS() (*tls.Config, error) { return c.tls("nats.tls", c.NATS.TLS) }
+
+// RedisTLS reads the certificates for Redis. Without any, it returns nil.
+func (c *Config) RedisTLS() (*tls.Config, error) { return c.tls("redis.tls", c.Redis.TLS) }
+
+func (c *Config) tls(path string, t TLS) (*tls.Config, error) {
 	if t == (TLS{}) {
 		return nil, nil
 	}
@@ -131,17 +136,17 @@ func (t TLS) Load() (*tls.Config, error) {
 	if t.CAFile != "" {
 		pem, err := os.ReadFile(t.CAFile)
 		if err != nil {
-			return nil, fmt.Errorf("reading the authorities: %w", err)
+			return nil, fmt.Errorf("%s: %s.ca_file: %w", c.name, path, err)
 		}
 		cfg.RootCAs = x509.NewCertPool()
 		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("reading the authorities: %s holds no certificate in PEM", t.CAFile)
+			return nil, fmt.Errorf("%s: %s.ca_file: %s holds no certificate in PEM", c.name, path, t.CAFile)
 		}
 	}
 	if t.CertFile != "" {
 		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("reading our certificate: %w", err)
+			return nil, fmt.Errorf("%s: %s.cert_file and key_file: %w", c.name, path, err)
 		}
 		cfg.Certificates = []tls.Certificate{cert}
 	}

@@ -136,20 +136,45 @@ func TestSingleModelSaysWhatItLacks(t *testing.T) {
 
 func TestCertificatesAreLoaded(t *testing.T) {
 	t.Parallel()
-	if got, err := (config.TLS{}).Load(); got != nil || err != nil {
+	c := load(t, config.Source{Path: write(t, sim), Environ: nothing})
+	if got, err := c.NATSTLS(); got != nil || err != nil {
 		t.Errorf("without certificates: %v, %v; want nil, nil", got, err)
 	}
 	cert, key := pair(t)
-	got, err := config.TLS{CAFile: cert, CertFile: cert, KeyFile: key}.Load()
-	if err != nil || got.RootCAs == nil || len(got.Certificates) != 1 {
+	c.NATS.TLS = config.TLS{CAFile: cert, CertFile: cert, KeyFile: key}
+	if got, err := c.NATSTLS(); err != nil || got.RootCAs == nil || len(got.Certificates) != 1 {
 		t.Errorf("with certificates: %+v, %v", got, err)
 	}
-	if _, err := (config.TLS{CAFile: key}).Load(); err == nil || !strings.Contains(err.Error(), key) {
-		t.Errorf("error = %v; want the file that holds no certificate", err)
+	c.Redis.TLS = config.TLS{CAFile: key}
+	if _, err := c.RedisTLS(); err == nil || !strings.Contains(err.Error(), "drover.yaml: redis.tls.ca_file: "+key+" holds no certificate") {
+		t.Errorf("error = %v; want the setting and the file that holds no certificate", err)
 	}
-	_, err = config.Load(config.Source{Path: write(t, sim+"redis: {tls: {cert_file: a}}\n"), Environ: nothing})
+	_, err := config.Load(config.Source{Path: write(t, sim+"redis: {tls: {cert_file: a}}\n"), Environ: nothing})
 	if err == nil || !strings.Contains(err.Error(), "drover.yaml:2:9: redis.tls needs both cert_file and key_file") {
 		t.Errorf("error = %v", err)
+	}
+}
+
+func TestFilesAreFoundFromTheConfigurationsFolder(t *testing.T) {
+	t.Parallel()
+	path := write(t, "models: {small: {provider: openai, api_key_file: keys/small, price: {input: 1, output: 2}}}\nchains: {default: [small]}\n"+
+		"nats: {creds_file: /run/nats.creds}\nredis: {tls: {ca_file: ca.pem}}\n")
+	dir := filepath.Dir(path)
+	if err := os.Mkdir(filepath.Join(dir, "keys"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "keys", "small"), []byte("sk-canary\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := load(t, config.Source{Path: path, Environ: []string{"DROVER_REDIS_PASSWORD_FILE=here"}})
+	if err := c.ReadKeys("default"); err != nil {
+		t.Errorf("the key's file beside the configuration was not read: %v", err)
+	}
+	if want := filepath.Join(dir, "ca.pem"); c.Redis.TLS.CAFile != want {
+		t.Errorf("ca_file = %s, want %s", c.Redis.TLS.CAFile, want)
+	}
+	if c.NATS.CredsFile != "/run/nats.creds" || c.Redis.PasswordFile != "here" {
+		t.Errorf("creds_file = %s, password_file = %s; want what is absolute, or from the environment, as it is", c.NATS.CredsFile, c.Redis.PasswordFile)
 	}
 }
 

@@ -72,8 +72,8 @@ func dialNATS(ctx context.Context, servers []*url.URL, o NATSOptions) (*nats.Con
 	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) {
 		return nil, fmt.Errorf("NATS at %s does not accept %s: check the user and the password (NATS_PASSWORD), or nats.creds_file", shown(servers), who(servers, o))
 	}
-	return nil, fmt.Errorf("cannot reach NATS at %s: %s. Start one with: docker compose -f deploy/compose.yaml up -d nats, or run worker --embedded",
-		shown(servers), scrub(natsReason(err), passwords(servers, o.Password)...))
+	advice := cmp.Or(distrust(err, "nats.tls", "nats", "tls", servers[0].Scheme), "Start one with: docker compose -f deploy/compose.yaml up -d nats, or run worker --embedded")
+	return nil, fmt.Errorf("cannot reach NATS at %s: %s. %s", shown(servers), scrub(natsReason(err), passwords(servers, o.Password)...), advice)
 }
 
 // natsReason undoes that the client reports a refused connection only as

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/drover-batch/drover/jobs"
@@ -108,6 +109,9 @@ func redisOptions(servers []*url.URL, o RedisOptions) (*redis.UniversalOptions, 
 	return opts, nil
 }
 
+// The client would print its own lines between ours, of what we tell anyway.
+func init() { logging.Disable() }
+
 // steady sets what every client of ours relies on: no command is ever run
 // twice behind our back, and a context's deadline holds. A cluster's client
 // follows redirections all the same, and may send again then: every script of
@@ -132,8 +136,8 @@ func unreachable(err error, servers []*url.URL, o RedisOptions) error {
 	case redis.IsLoadingError(err):
 		return fmt.Errorf("redis at %s is still loading its data: try again in a moment", shown(servers))
 	}
-	return fmt.Errorf("cannot reach Redis at %s: %s. Start one with: docker compose -f deploy/compose.yaml up -d redis, or run worker --embedded",
-		shown(servers), scrub(reason(err), passwords(servers, o.Password)...))
+	advice := cmp.Or(distrust(err, "redis.tls", "redis", "rediss", servers[0].Scheme), "Start one with: docker compose -f deploy/compose.yaml up -d redis, or run worker --embedded")
+	return fmt.Errorf("cannot reach Redis at %s: %s. %s", shown(servers), scrub(reason(err), passwords(servers, o.Password)...), advice)
 }
 
 // unguarded says why the Sentinels named no master; nil if they did.

@@ -87,17 +87,25 @@ func TestMalformedAddressesAreNotRepeated(t *testing.T) {
 
 func TestNATSWithoutJetStreamIsRefused(t *testing.T) {
 	t.Parallel()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
+	s := runNATS(t, &server.Options{})
+	_, _, err := embedded.ConnectNATS(t.Context(), embedded.NATSOptions{URL: s.ClientURL()})
+	refuses(t, err, "without JetStream", "deploy/nats.conf")
+}
+
+// runNATS runs a server of somebody else's until the end of the test.
+func runNATS(t *testing.T, o *server.Options) *server.Server {
+	t.Helper()
+	o.Host, o.Port, o.NoSigs, o.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
+	s, err := server.NewServer(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Start()
-	defer func() { s.Shutdown(); s.WaitForShutdown() }()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 	if !s.ReadyForConnections(5 * time.Second) {
 		t.Fatal("the server does not start")
 	}
-	_, _, err = embedded.ConnectNATS(t.Context(), embedded.NATSOptions{URL: s.ClientURL()})
-	refuses(t, err, "without JetStream", "deploy/nats.conf")
+	return s
 }
 
 func TestRedisThatMayEvictIsRefused(t *testing.T) {

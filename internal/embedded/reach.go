@@ -2,8 +2,10 @@ package embedded
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -27,6 +29,27 @@ func reason(err error) string {
 		return "it did not answer in time"
 	}
 	return err.Error()
+}
+
+// distrust says what to do where the two sides do not agree on certificates,
+// or on using any; "" where that is not what is wrong. setting is where the
+// certificates are in the configuration, plain and secure the schemes of
+// addresses without TLS and with it, and used the one of the server's.
+func distrust(err error, setting, plain, secure, used string) string {
+	_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
+	_, garbled := errors.AsType[tls.RecordHeaderError](err)
+	op, _ := errors.AsType[*net.OpError](err)
+	switch {
+	case unverified:
+		return fmt.Sprintf("Say whom to trust with %s.ca_file, and reach the server by a name that its certificate has", setting)
+	case op != nil && op.Op == "remote error": // as crypto/tls calls what the other side objects to
+		return fmt.Sprintf("Give a certificate that the server trusts with %s.cert_file and key_file", setting)
+	case garbled || errors.Is(err, io.EOF) && used == secure:
+		return fmt.Sprintf("A server without TLS is reached as %s://", plain)
+	case errors.Is(err, io.EOF):
+		return fmt.Sprintf("A server that speaks TLS is reached as %s://", secure)
+	}
+	return ""
 }
 
 // addresses splits a list of server URLs. Errors do not repeat the text, which

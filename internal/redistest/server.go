@@ -91,6 +91,24 @@ func listen(path, dir string, args ...string) (*Server, error) {
 	return nil, err
 }
 
+// StartTLS starts a server that speaks TLS alone, and only to those whose
+// certificate it trusts. The files are in PEM; ca signed all certificates.
+func StartTLS(t testing.TB, ca, cert, key string) *Server {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{Addr: "127.0.0.1:" + port, path: program(t, "redis-server"), dir: t.TempDir()}
+	s.args = []string{"--port", "0", "--tls-port", port, "--bind", "127.0.0.1", "--save", "",
+		"--tls-ca-cert-file", ca, "--tls-cert-file", cert, "--tls-key-file", key}
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Kill)
+	return s
+}
+
 // freePort is one that nobody listens on, and neither on the one 10,000 above,
 // which the nodes of a cluster use among themselves.
 func freePort() (string, error) {

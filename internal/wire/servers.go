@@ -161,8 +161,8 @@ func options(ctx context.Context, c *config.Config) (n embedded.NATSOptions, r e
 	n.Password, errs[0] = c.NATSPassword()
 	r.Password, errs[1] = c.RedisPassword()
 	r.SentinelPassword, errs[5] = c.SentinelPassword()
-	n.TLS, errs[2] = c.NATS.TLS.Load()
-	r.TLS, errs[3] = c.Redis.TLS.Load()
+	n.TLS, errs[2] = c.NATSTLS()
+	r.TLS, errs[3] = c.RedisTLS()
 	if c.NATS.URL == "" || c.Redis.URL == "" {
 		e, alive, err := embedded.FindEndpoints(ctx, c.Worker.Data)
 		errs[4] = err
