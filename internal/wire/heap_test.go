@@ -28,6 +28,11 @@ func TestLargeHeapsAreCollectedOnceASecond(t *testing.T) {
 			t.Errorf("%d bytes in half a second: GOGC %d, want %d", made, got, want)
 		}
 	}
+	dear := before
+	dear.at, dear.made, dear.spent = began.Add(time.Second), before.made+10<<20, 200*time.Millisecond
+	if got := dear.percent(dear.garbage(before)); got != 50 {
+		t.Errorf("10 MiB a second, a collection of 200 ms: GOGC %d, want 50, one in five seconds", got)
+	}
 	if got := before.percent(before.garbage(heap{})); got != 100 {
 		t.Errorf("nothing known of the pace: GOGC %d, want 100", got)
 	}
