@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -89,7 +90,13 @@ func (b *bareLoop) run(ctx context.Context, consumer jetstream.Consumer) error {
 		}
 		done += len(taken)
 	}
-	return nil
+	for {
+		info, err := consumer.Info(ctx)
+		if err != nil || info.NumAckPending == 0 {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 func (b *bareLoop) store(ctx context.Context, from, n int) error {

@@ -208,6 +208,9 @@ func playWork(ctx context.Context, t *task, out *json.Encoder) (err error) {
 			r.Samples = append(r.Samples, s.sample(done))
 		}
 	})
+	if err == nil {
+		err = s.forgotten(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -215,6 +218,18 @@ func playWork(ctx context.Context, t *task, out *json.Encoder) (err error) {
 	r.Calls, r.Gap = int(s.calls.Load()), s.gaps.longest
 	stop()
 	return out.Encode(r)
+}
+
+// forgotten waits until the broker has taken away every job: acknowledgements
+// are sent and not waited for, and it may be far behind with them.
+func (s *subject) forgotten(ctx context.Context) error {
+	for {
+		n, err := s.servers.Queue.Backlog(ctx)
+		if err != nil || n == 0 {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 func (s *subject) sample(done int) sample {

@@ -125,9 +125,7 @@ func (d *delivery) letGo() error {
 	if !d.held() {
 		return jobs.ErrLeaseLost
 	}
-	if d.q.nc.IsConnected() {
-		_ = d.q.nc.Publish(d.ack, []byte("+ACK"))
-	}
+	d.s.acks.send(d.ack)
 	return nil
 }
 

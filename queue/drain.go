@@ -163,5 +163,10 @@ func (q *Queue) drainAll(ctx context.Context, m *manifest) (int, error) {
 		if sum += n; err != nil || n == 0 {
 			return sum, err
 		}
+		for s.acks.behind() >= mostBehind {
+			if err := pause(ctx, lastWait); err != nil {
+				return sum, err
+			}
+		}
 	}
 }

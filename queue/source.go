@@ -22,6 +22,7 @@ type Source struct {
 	pulls  *pulls
 	dealer fair.Dealer
 	news   *news
+	acks   *acks
 	spool  *Spool // nil if there is none
 
 	known     map[string]*live // by batch, all that are not over
@@ -49,8 +50,12 @@ func (q *Queue) Source(worker string) (*Source, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lending to %s: %w", worker, err), p.close())
 	}
+	a, err := newAcks(q.nc)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lending to %s: %w", worker, err), n.close(), p.close())
+	}
 	return &Source{
-		q: q, worker: worker, began: time.Now(), pulls: p, news: n,
+		q: q, worker: worker, began: time.Now(), pulls: p, news: n, acks: a,
 		known: map[string]*live{}, rests: map[string]time.Time{},
 		lent: map[*delivery]struct{}{}, at: map[jobs.ID]*delivery{}, back: make(chan struct{}, 1),
 	}, nil
@@ -62,7 +67,7 @@ func (q *Queue) Source(worker string) (*Source, error) {
 func (s *Source) SpoolTo(spool *Spool) { s.spool = spool }
 
 // Close stops lending. What is lent stays lent.
-func (s *Source) Close() error { return errors.Join(s.news.close(), s.pulls.close()) }
+func (s *Source) Close() error { return errors.Join(s.acks.close(), s.news.close(), s.pulls.close()) }
 
 // Rest keeps the batch from being dealt to this worker for a while.
 func (s *Source) Rest(batch string, d time.Duration) {
@@ -141,6 +146,9 @@ func (s *Source) held() error {
 	}
 	if err := s.q.room.refuses(); err != nil {
 		return err
+	}
+	if s.acks.behind() >= mostBehind {
+		return errBehind
 	}
 	return s.spool.holdUp()
 }

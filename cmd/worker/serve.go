@@ -188,6 +188,7 @@ func measure(m *ops.Metrics, w *wire.Worker, s *wire.Servers) {
 		return 0
 	})
 	m.Gauge("spooled", "Answers that wait on disk for NATS.", func() float64 { return float64(w.Spooled()) })
+	m.Gauge("acknowledgements_behind_seconds", "How long NATS has been working off acknowledgements; from 3 on no jobs are taken.", func() float64 { return w.Behind().Seconds() })
 	m.Gauge("allowance_left_usd", "Held for calls while Redis is away, and not used.", func() float64 { return float64(w.Allowance()) / float64(jobs.Dollar) })
 	m.Gauge("backlog", "Jobs of all batches without an outcome; scale by this.", func() float64 {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)

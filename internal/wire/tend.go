@@ -23,12 +23,29 @@ func (w *Worker) tend(ctx context.Context) {
 		if err = errors.Join(err, w.sweep(ctx), w.goOn(ctx)); err != nil && ctx.Err() == nil {
 			w.parts.Log.Debug().Err(err).Msg("looking after budgets")
 		}
+		w.keepsUp()
 		if w.spool != nil {
 			if err := w.spool.adopt(); err != nil {
 				w.parts.Log.Warn().Err(err).Msg("looking for answers of workers that died")
 			}
 		}
 	})
+}
+
+// Behind is how long NATS has been working off acknowledgements; 0 while it
+// keeps up. No jobs are taken from three seconds on.
+func (w *Worker) Behind() time.Duration { return w.source.Behind() }
+
+// keepsUp says once that NATS does not, and once that it does again.
+func (w *Worker) keepsUp() {
+	switch behind := w.Behind(); {
+	case behind >= 5*time.Second && !w.slow:
+		w.slow = true
+		w.parts.Log.Warn().Stringer("behind", behind.Round(time.Second)).Msg("NATS is behind with acknowledgements, each of which it syncs to its disk: jobs are taken as fast as it keeps up")
+	case behind == 0 && w.slow:
+		w.slow = false
+		w.parts.Log.Info().Msg("NATS keeps up with acknowledgements again")
+	}
 }
 
 // every does something again and again until ctx ends, and then not once more.

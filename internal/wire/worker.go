@@ -77,6 +77,7 @@ type Worker struct {
 	stop     sync.Once
 	swept    time.Time // when sweep last looked
 	deaf     time.Time // when the shared state could last not be asked
+	slow     bool      // it was said that NATS is behind
 
 	shortages *queue.Shortages
 	webhook   *webhook // nil if there is none
