@@ -208,8 +208,11 @@ func (q *Queue) finish(ctx context.Context, id string) (bool, error) {
 		return false, err
 	}
 	// The count comes after the revision: a replay in between changes it.
-	waiting, err := q.waiting(ctx, id)
-	if err != nil || waiting > 0 {
+	at, err := q.standing(ctx, id)
+	if err != nil || at.left() > 0 {
+		return false, err
+	}
+	if err := q.trim(ctx, id, at); err != nil {
 		return false, err
 	}
 	if m.State == jobs.Live && m.Sealed {

@@ -98,7 +98,17 @@ func (n names) subject(parts ...string) string {
 	return n.prefix + "." + strings.Join(parts, ".")
 }
 
-func (n names) jobs(batch string) string   { return n.subject("jobs", batch) }
+// jobs is the filter for all jobs of a batch, job the subject of one; see
+// trim.go.
+func (n names) jobs(batch string) string      { return n.subject("jobs", batch, "*") }
+func (n names) job(batch, part string) string { return n.subject("jobs", batch, part) }
+
+// partOf takes apart the subject of a job.
+func (n names) partOf(subject string) (batch, part string) {
+	batch, part, _ = strings.Cut(strings.TrimPrefix(subject, n.subject("jobs", "")), ".")
+	return batch, part
+}
+
 func (n names) cursor(batch string) string { return n.subject("cursor", batch) }
 func (n names) replayed(batch string, id jobs.ID) string {
 	return n.subject("replayed", batch, string(id))

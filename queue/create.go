@@ -87,8 +87,7 @@ func streams(cfg Config, n names) []jetstream.StreamConfig {
 	queue, outcomes, dead, waste, returns, steps, calls := base, base, base, base, base, base, base
 
 	queue.Name = n.stream("JOBS")
-	queue.Subjects = []string{n.subject("jobs", "*"), n.subject("cursor", "*"), n.subject("replayed", "*", "*")}
-	queue.Retention = jetstream.WorkQueuePolicy
+	queue.Subjects = []string{n.subject("jobs", "*", "*"), n.subject("cursor", "*"), n.subject("replayed", "*", "*")}
 	queue.Discard = jetstream.DiscardNew
 	queue.AllowRollup = true // cursors and replay marks replace their predecessor
 	queue.MaxBytes = -1

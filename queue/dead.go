@@ -107,7 +107,7 @@ func (q *Queue) revive(ctx context.Context, batch string) error {
 func (q *Queue) requeue(ctx context.Context, l *jobs.DeadLetter) error {
 	j := *l.Job
 	j.Run, j.Replaces, j.Earlier = l.Job.Run+1, l.Sequence, l.Outcome.Attempts
-	job, err := q.jobMsg(ctx, &j)
+	job, err := q.jobMsg(ctx, &j, replayedPart)
 	if err != nil {
 		return err
 	}

@@ -147,8 +147,8 @@ func (q *Queue) sealCancelled(ctx context.Context, id string) (*manifest, error)
 
 // drainAll settles the cancelled batch's jobs until no more come.
 func (q *Queue) drainAll(ctx context.Context, m *manifest) (int, error) {
-	waiting, err := q.waiting(ctx, m.ID)
-	if err != nil || waiting == 0 {
+	at, err := q.standing(ctx, m.ID)
+	if err != nil || at.left() == 0 {
 		return 0, err
 	}
 	s, err := q.Source("cancel")

@@ -221,7 +221,7 @@ func (w *world) wastedOn(b string) (all []*Waste) {
 func TestGroupThatTheBrokerLostIsStoredAgain(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		for i := range 50 { // as many as it keeps open, of processes that were killed
-			m := newMsg(w.q.names.jobs("other"), nil)
+			m := newMsg(w.q.names.job("other", "0"), nil)
 			m.Header.Set(jetstreamext.BatchIDHeader, fmt.Sprint("begun-", i))
 			m.Header.Set(jetstreamext.BatchSeqHeader, "1")
 			w.must(w.nc.PublishMsg(m))

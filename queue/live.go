@@ -41,7 +41,7 @@ type live struct {
 	restUntil time.Time // asked for by Rest
 	dryUntil  time.Time // it was found empty
 	dry       time.Duration
-	gave      time.Time // when it last gave a job, or was first looked at; see rescue
+	trimmed   uint64 // up to where it was trimmed
 }
 
 // inVain is how long on average passes between two requests for jobs that are
@@ -58,7 +58,7 @@ func (l *live) draining(now time.Time) bool {
 // again soon, then less and less often: the more batches there are, the less.
 func (s *Source) found(l *live, n int, now time.Time) {
 	if n > 0 {
-		l.dry, l.dryUntil, l.gave = 0, time.Time{}, now
+		l.dry, l.dryUntil = 0, time.Time{}
 		return
 	}
 	l.dry = min(max(2*l.dry, 10*time.Millisecond), max(250*time.Millisecond, time.Duration(len(s.live))*inVain))
@@ -81,12 +81,15 @@ func (s *Source) refresh(ctx context.Context) error {
 			return fmt.Errorf("looking for work: %w", err)
 		}
 	}
-	counts, err := s.q.waitingByBatch(ctx)
+	all, full, err := s.q.standings(ctx)
 	if err != nil {
 		return fmt.Errorf("looking for work: %w", err)
 	}
-	next := make([]*live, 0, len(counts))
-	for _, id := range slices.Sorted(maps.Keys(counts)) {
+	next := make([]*live, 0, len(all))
+	for _, id := range slices.Sorted(maps.Keys(all)) {
+		if all[id].left() == 0 {
+			continue
+		}
 		l, err := s.dealable(ctx, id)
 		if err != nil {
 			return fmt.Errorf("looking for work: %w", err)
@@ -95,14 +98,16 @@ func (s *Source) refresh(ctx context.Context) error {
 			next = append(next, l)
 		}
 	}
-	if err := s.retire(ctx, counts); err != nil {
+	if err := s.retire(ctx, all); err != nil {
 		return fmt.Errorf("looking for work: %w", err)
 	}
 	slices.SortFunc(next, func(a, b *live) int { return fair.Older(&a.Lane, &b.Lane) })
 	s.live = next[:min(len(next), s.q.cfg.MaxLiveBatches)]
-	s.look(counts, time.Now())
-	if err := s.rescue(ctx); err != nil {
-		return err
+	s.look(all, time.Now())
+	for _, l := range s.live {
+		if err := s.tidy(ctx, l, all[l.Name], full); err != nil {
+			return err
+		}
 	}
 	s.refreshed = time.Now()
 	return nil
@@ -177,10 +182,10 @@ func (q *Queue) reopen(ctx context.Context, id string) (*manifest, error) {
 }
 
 // retire finishes the batches that are complete and have no jobs left.
-func (s *Source) retire(ctx context.Context, counts map[string]int64) error {
+func (s *Source) retire(ctx context.Context, all map[string]*standing) error {
 	for _, id := range slices.Sorted(maps.Keys(s.known)) {
 		l := s.known[id]
-		if counts[id] > 0 || !l.m.Sealed && !l.m.ended() || l.m.State == jobs.Paused {
+		if at := all[id]; at != nil && at.left() > 0 || !l.m.Sealed && !l.m.ended() || l.m.State == jobs.Paused {
 			continue
 		}
 		over, err := s.q.finish(ctx, id)

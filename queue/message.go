@@ -30,13 +30,13 @@ const (
 	countHeader  = "Drover-Count"       // how often a job was handed back
 )
 
-// jobMsg is the job as it waits in the queue.
-func (q *Queue) jobMsg(ctx context.Context, j *jobs.Job) (*nats.Msg, error) {
+// jobMsg is the job as it waits in the queue, in a part of its batch.
+func (q *Queue) jobMsg(ctx context.Context, j *jobs.Job, part string) (*nats.Msg, error) {
 	data, err := j.MarshalBinary()
 	if err != nil {
 		return nil, err
 	}
-	m := newMsg(q.names.jobs(j.Batch), data)
+	m := newMsg(q.names.job(j.Batch, part), data)
 	m.Header.Set(jobHeader, string(j.ID))
 	return m, q.stow(ctx, m)
 }

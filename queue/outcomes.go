@@ -22,6 +22,12 @@ func (q *Queue) Outcomes(ctx context.Context, batch string) iter.Seq2[*jobs.Outc
 	})
 }
 
+// Ended counts the jobs of a batch that have an outcome. With millions of them
+// that takes the broker seconds; Progress is for asking often.
+func (q *Queue) Ended(ctx context.Context, batch string) (int64, error) {
+	return q.count(ctx, q.outcomes, q.subject("outcomes", batch, "*"))
+}
+
 // Outcome returns the outcome of one job, or ErrNoOutcome.
 func (q *Queue) Outcome(ctx context.Context, batch string, id jobs.ID) (*jobs.Outcome, error) {
 	m, err := lastOn(ctx, q.outcomes, q.outcome(batch, id))

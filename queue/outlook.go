@@ -46,10 +46,10 @@ func (o *outlook) see(left int64, sealed bool, now time.Time) jobs.Outlook {
 
 // look finds out how the live batches get on, and which would miss their
 // deadline at that rate: those come first within their tenant.
-func (s *Source) look(counts map[string]int64, now time.Time) {
+func (s *Source) look(all map[string]*standing, now time.Time) {
 	views := make(map[string]jobs.Outlook, len(s.live))
 	for _, l := range s.live {
-		view := l.see(counts[l.Name], l.m.Sealed, now)
+		view := l.see(all[l.Name].left(), l.m.Sealed, now)
 		l.Urgent = view.Late(l.Deadline)
 		views[l.Name] = view
 	}

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strings"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/drover-batch/drover/jobs"
 )
@@ -25,22 +22,18 @@ func (q *Queue) Progress(ctx context.Context, id string) (jobs.Progress, error) 
 	}
 	p := jobs.Progress{State: m.State, Reason: m.Reason, Total: m.Total}
 	if !m.Sealed {
-		at, _, err := q.cursorOf(ctx, id)
+		cursor, _, err := q.cursorOf(ctx, id)
 		if err != nil {
 			return p, err
 		}
-		p.Total = at.Count
+		p.Total = cursor.Count
 	}
-	waiting, err := q.waiting(ctx, id)
+	at, err := q.standing(ctx, id)
 	if err != nil {
 		return p, err
 	}
-	if p.Running, err = q.lent(ctx, id); err != nil {
-		return p, err
-	}
-	p.Running = min(p.Running, waiting)
-	p.Queued = waiting - p.Running
-	if p.State == jobs.Live && m.Sealed && waiting == 0 {
+	p.Queued, p.Running = at.queued, at.running
+	if p.State == jobs.Live && m.Sealed && at.left() == 0 {
 		p.State = jobs.Finished // whether or not a worker has noticed yet
 	}
 	p.Dead, err = q.count(ctx, q.dead, q.subject("dead", id, "*"))
@@ -75,37 +68,15 @@ func (q *Queue) Watch(ctx context.Context, id string) iter.Seq2[jobs.Progress, e
 // Backlog is how many jobs of all batches have no outcome yet, waiting and
 // lent ones: what an autoscaler should read.
 func (q *Queue) Backlog(ctx context.Context) (int64, error) {
-	counts, err := q.waitingByBatch(ctx)
+	all, _, err := q.standings(ctx)
 	if err != nil {
 		return 0, err
 	}
 	var sum int64
-	for _, n := range counts {
-		sum += n
+	for _, at := range all {
+		sum += at.left()
 	}
 	return sum, nil
-}
-
-// waiting counts the jobs of a batch that have not been let go of. A work
-// queue forgets a message when it is acknowledged, so this is exact.
-func (q *Queue) waiting(ctx context.Context, batch string) (int64, error) {
-	info, err := q.jobs.Info(ctx, jetstream.WithSubjectFilter(q.names.jobs(batch)))
-	if err != nil {
-		return 0, fmt.Errorf("counting the jobs of batch %s: %w", batch, err)
-	}
-	return int64(info.State.Subjects[q.names.jobs(batch)]), nil
-}
-
-func (q *Queue) waitingByBatch(ctx context.Context) (map[string]int64, error) {
-	info, err := q.jobs.Info(ctx, jetstream.WithSubjectFilter(q.names.jobs("*")))
-	if err != nil {
-		return nil, fmt.Errorf("counting jobs: %w", err)
-	}
-	counts := make(map[string]int64, len(info.State.Subjects))
-	for s, n := range info.State.Subjects {
-		counts[strings.TrimPrefix(s, q.names.jobs(""))] = int64(n)
-	}
-	return counts, nil
 }
 
 // Lent is how many jobs of all batches are with a worker or deferred.
@@ -119,16 +90,4 @@ func (q *Queue) Lent(ctx context.Context) (int64, error) {
 		return 0, fmt.Errorf("counting the jobs that are lent: %w", err)
 	}
 	return sum, nil
-}
-
-// lent counts the jobs of a batch that are with a worker or deferred.
-func (q *Queue) lent(ctx context.Context, batch string) (int64, error) {
-	c, err := q.js.Consumer(ctx, q.stream("JOBS"), batch)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("counting the lent jobs of batch %s: %w", batch, err)
-	}
-	return int64(c.CachedInfo().NumAckPending), nil
 }

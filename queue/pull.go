@@ -116,7 +116,8 @@ func (p *pulls) collect(ctx context.Context, wait time.Duration) (got []pulled, 
 			p.status(batch, m.Header.Get("Status"))
 			continue
 		}
-		r := p.open[strings.TrimPrefix(m.Subject, p.q.names.jobs(""))]
+		batch, _ := p.q.names.partOf(m.Subject)
+		r := p.open[batch]
 		if r == nil {
 			p.refuse(m)
 			continue

@@ -14,15 +14,44 @@ import (
 // itself: nobody who was lent anything before can get at it any more. What
 // comes back is looked up before it is paid for.
 func (q *Queue) Reclaim(ctx context.Context) error {
-	names := q.jobs.ConsumerNames(ctx)
-	for name := range names.Name() {
-		err := q.jobs.DeleteConsumer(ctx, name)
-		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-			return fmt.Errorf("taking back the jobs of batch %s: %w", name, err)
-		}
+	var consumers []*jetstream.ConsumerInfo
+	list := q.jobs.ListConsumers(ctx)
+	for c := range list.Info() {
+		consumers = append(consumers, c)
 	}
-	if err := names.Err(); err != nil {
+	if err := list.Err(); err != nil {
 		return fmt.Errorf("taking back what is lent: %w", err)
 	}
+	for _, c := range consumers {
+		if err := q.takeBack(ctx, c); err != nil {
+			return fmt.Errorf("taking back the jobs of batch %s: %w", c.Name, err)
+		}
+	}
 	return q.presumeAll(ctx)
+}
+
+// takeBack has the batch dealt anew from its first job on that is not done.
+func (q *Queue) takeBack(ctx context.Context, c *jetstream.ConsumerInfo) error {
+	_, err := q.update(ctx, c.Name, func(m *manifest) error {
+		if m.Resumed {
+			return errUnchanged
+		}
+		m.Resumed = true
+		return nil
+	})
+	over := errors.Is(err, ErrNoBatch)
+	if err != nil && !over {
+		return err
+	}
+	err = q.jobs.DeleteConsumer(ctx, c.Name)
+	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return err
+	}
+	if over {
+		return nil
+	}
+	cfg := q.consumerConfig(c.Name)
+	cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, c.AckFloor.Stream+1
+	_, err = q.js.CreateConsumer(ctx, q.stream("JOBS"), cfg)
+	return err
 }

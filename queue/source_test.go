@@ -353,7 +353,7 @@ func TestDeliveryIsFreshForItsFirstLeaseOnly(t *testing.T) {
 func TestUnreadableJobEndsAsADeadLetter(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		w.enqueue(batch("b"), 1)
-		_, err := w.q.js.PublishMsg(w.ctx, newMsg(w.q.names.jobs("b"), []byte("rubbish")))
+		_, err := w.q.js.PublishMsg(w.ctx, newMsg(w.q.names.job("b", "0"), []byte("rubbish")))
 		w.must(err)
 		s := w.source("w1")
 		w.finishAll(s, "b")

@@ -84,16 +84,18 @@ func (s *session) takeUp(ctx context.Context) error {
 		return err
 	}
 	p, err := q.Progress(ctx, id)
+	if err != nil || p.Over() {
+		return err
+	}
+	done, err := q.Ended(ctx, id) // a kill may have lost the last acknowledgements
 	if err != nil {
 		return err
 	}
-	switch {
-	case p.State == jobs.Paused:
-		s.say("going on with the paused batch: %d of %d done", p.Done(), p.Total)
+	if p.State == jobs.Paused {
+		s.say("going on with the paused batch: %d of %d done", done, p.Total)
 		return q.Resume(ctx, id)
-	case !p.Over():
-		s.say("going on where the last run stopped: %d of %d done", p.Done(), p.Total)
 	}
+	s.say("going on where the last run stopped: %d of %d done", done, p.Total)
 	return nil
 }
 
