@@ -146,6 +146,12 @@ func TestLongDocumentsWithoutPagesAreGivenSome(t *testing.T) {
 	}
 }
 
+func TestDocumentsThatAreNotUTF8HavePages(t *testing.T) {
+	t.Parallel()
+	doc := strings.Repeat("\x83", 3*pageSize)
+	contains(t, asked(t, doc, "doc_outline"), "4 pages, 9000 characters")
+}
+
 func TestPicturesHaveNoText(t *testing.T) {
 	t.Parallel()
 	got := New(Config{}).kit(t, "doc.*").replies(t, &jobs.Document{Type: "image/png", Body: []byte("x")}, "doc_read")[0]
