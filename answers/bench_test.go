@@ -44,11 +44,3 @@ func BenchmarkExamine(b *testing.B) {
 		})
 	}
 }
-
-// BenchmarkNear is what a quote costs that is not there.
-func BenchmarkNear(b *testing.B) {
-	d, q := fold(paper()), foldQuote("The parties have agreed on \"term 9999\", which never ends")
-	for b.Loop() {
-		d.near(q)
-	}
-}

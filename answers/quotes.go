@@ -4,11 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
+	"github.com/drover-batch/drover/internal/fold"
 	"github.com/drover-batch/drover/jobs"
 )
 
@@ -76,32 +77,31 @@ func (e *Exam) checkQuotes(p pointer, value any, f *jobs.Finding) {
 	}
 }
 
+const mostNear = 400 // bytes of a passage that is told
+
 func (e *Exam) checkQuote(at, text string, f *jobs.Finding) {
 	doc := e.folded()
-	q := foldQuote(text)
-	if len(q.text) == 0 {
+	q := doc.Phrase(text)
+	if q.Empty() {
 		f.Flaws = append(f.Flaws, jobs.Flaw{Check: jobs.CheckQuote, At: at, Message: "is empty: quote the document, or say null"})
 		return
 	}
-	offset, length, ok := doc.find(q)
+	place, ok := doc.Find(q)
 	if !ok {
+		near, _ := doc.Near(q)
 		f.Flaws = append(f.Flaws, jobs.Flaw{
-			Check: jobs.CheckQuote, At: at, Near: doc.near(q),
+			Check: jobs.CheckQuote, At: at, Near: cut(doc.At(near), mostNear),
 			Message: fmt.Sprintf("%q is not in the document: quote it word for word", clip(text)),
 		})
 		return
 	}
-	f.Quotes = append(f.Quotes, jobs.Quote{At: at, Offset: offset, Length: length, Page: page(e.document.Text(), offset)})
+	f.Quotes = append(f.Quotes, jobs.Quote{At: at, Offset: place.From, Length: place.To - place.From, Page: page(e.document.Text(), place.From)})
 }
-
-// pageMark begins a page in a document's text, with its number, if there is one:
-// "\f[page 3]\n".
-var pageMark = regexp.MustCompile(`\f(?:\[page (\d{1,9})\]\r?\n)?`)
 
 // page is the number of the page a byte is on, 0 if the text has none. Pages
 // that are not numbered count from 1.
 func page(text string, offset int) int {
-	marks := pageMark.FindAllStringSubmatchIndex(text[:offset], -1)
+	marks := fold.PageMark.FindAllStringSubmatchIndex(text[:offset], -1)
 	if n := len(marks); n > 0 && marks[n-1][2] >= 0 {
 		number, _ := strconv.Atoi(text[marks[n-1][2]:marks[n-1][3]])
 		return number
@@ -178,4 +178,23 @@ func strs(at []string, v any, yield func(at []string, text string, ok bool)) {
 	default:
 		yield(at, "", false)
 	}
+}
+
+// clip shortens a text for a message.
+func clip(s string) string {
+	if short := cut(s, 200); len(short) < len(s) {
+		return short + "…"
+	}
+	return s
+}
+
+// cut is at most n bytes of a text, of whole characters.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/drover-batch/drover/internal/fold"
 	"github.com/drover-batch/drover/jobs"
 )
 
@@ -70,12 +71,12 @@ func (s *Standard) Suits(d *jobs.Document) error {
 type Exam struct {
 	*Standard
 	document *jobs.Document
-	folded   func() *folded
+	folded   func() *fold.Text
 }
 
 // About returns the exam for a document, which must not change meanwhile.
 func (s *Standard) About(d *jobs.Document) *Exam {
-	return &Exam{Standard: s, document: d, folded: sync.OnceValue(func() *folded { return fold(d.Text()) })}
+	return &Exam{Standard: s, document: d, folded: sync.OnceValue(func() *fold.Text { return fold.Of(d.Text()) })}
 }
 
 // mostFlaws are told of one answer; the model would not mind more.

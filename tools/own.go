@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/drover-batch/drover/internal/fold"
 	"github.com/drover-batch/drover/jobs"
 )
 
@@ -26,7 +27,7 @@ var own = map[string]struct {
 		read,
 	},
 	"search": {
-		"Finds where the document says a text, whatever its case, white space and line or page breaks, with the page it begins on and its surroundings.",
+		"Finds where the document says a text, whatever its case, white space, quotation marks and line or page breaks, with the page it begins on and its surroundings.",
 		`{"type":"object","properties":{"text":{"type":"string","minLength":1}},"required":["text"],"additionalProperties":false}`,
 		search,
 	},
@@ -128,16 +129,16 @@ func search(doc *pages, arguments json.RawMessage) (string, error) {
 	if err := json.Unmarshal(arguments, &a); err != nil {
 		return "", errors.New("text is what to look for")
 	}
-	wanted := newPhrase(a.Text)
-	if wanted.text == "" {
+	text := fold.Small(doc.text)
+	wanted := text.Phrase(a.Text)
+	if wanted.Empty() {
 		return "", errors.New("text is empty")
 	}
 	var b strings.Builder
-	hits, f := 0, fold(doc.text)
-	for at := f.next(wanted, 0); at >= 0; at = f.next(wanted, at+len(wanted.text)) {
+	hits := 0
+	for hit := range text.All(wanted) {
 		if hits++; hits <= mostHits {
-			from, to := f.span(at, at+len(wanted.text))
-			fmt.Fprintf(&b, "page %d: %s\n", doc.at(from)+1, doc.surroundings(from, to))
+			fmt.Fprintf(&b, "page %d: %s\n", doc.at(hit.From)+1, doc.surroundings(hit.From, hit.To))
 		}
 	}
 	switch {

@@ -90,6 +90,29 @@ func TestSearchCrossesLinesAndPages(t *testing.T) {
 	}
 }
 
+func TestSearchFindsWhatIsSetOtherwise(t *testing.T) {
+	t.Parallel()
+	const doc = "The “Term” is ‘ﬁxed’.\n\f[page 2]\nThe oﬃce is open 1998–2004… In the Cafe\u0301 no agree\u00adment\u200b was found.\f[page 3]\n" +
+		"300 K in İzmir, STRAẞE: »so«."
+	for text, want := range map[string]string{
+		`\"term\" is 'fixed'.`:     "page 1: The “Term” is ‘ﬁxed’.",
+		`“term”`:                   "page 1: The “Term” is ‘ﬁxed’.",
+		"’fixed’. the office":      "page 1: ",
+		"Ofﬁce is open 1998-2004":  "page 2: ",
+		"2004...":                  "page 2: ",
+		"the café no agreement":    "page 2: ",
+		"agreement was found. 300": "page 2: ",
+		"300 k in i":               "page 3: ",
+		`straße: \"so\"`:           "page 3: ",
+		"cafe no":                  "the document does not say",
+		"19982004":                 "the document does not say",
+	} {
+		if got := asked(t, doc, `doc_search {"text":"`+text+`"}`); !strings.HasPrefix(got, want) || strings.Count(got, "\n") > 1 {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
 // Text without pages is cut into some, also in the middle of a word.
 func TestSearchCrossesPagesThatWereMade(t *testing.T) {
 	t.Parallel()
@@ -121,6 +144,12 @@ func TestLongDocumentsWithoutPagesAreGivenSome(t *testing.T) {
 	if len(all) > ownSize {
 		t.Errorf("%d bytes came back", len(all))
 	}
+}
+
+func TestDocumentsThatAreNotUTF8HavePages(t *testing.T) {
+	t.Parallel()
+	doc := strings.Repeat("\x83", 3*pageSize)
+	contains(t, asked(t, doc, "doc_outline"), "4 pages, 9000 characters")
 }
 
 func TestPicturesHaveNoText(t *testing.T) {

@@ -55,7 +55,7 @@ func (p *pages) add(page string, start int) {
 // there is a paragraph, a line or a word that does.
 func breakOf(text string) int {
 	end := pageSize
-	for !utf8.RuneStart(text[end]) {
+	for end > pageSize-utf8.UTFMax && !utf8.RuneStart(text[end]) { // if it is UTF-8
 		end--
 	}
 	least := pageSize * 3 / 4
