@@ -183,7 +183,7 @@ func TestEachUserCanDoItsWorkAndNoMore(t *testing.T) {
 	}
 
 	for _, subject := range []string{
-		"drover.jobs.b-1", "drover.cursor.b-1",
+		"drover.jobs.b-1.0", "drover.cursor.b-1",
 		"$JS.API.STREAM.DELETE.DROVER_JOBS", "$JS.API.STREAM.CREATE.X", "$JS.API.STREAM.UPDATE.DROVER_JOBS",
 	} {
 		h.worker.mustNot(t, subject)

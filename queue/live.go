@@ -104,10 +104,8 @@ func (s *Source) refresh(ctx context.Context) error {
 	slices.SortFunc(next, func(a, b *live) int { return fair.Older(&a.Lane, &b.Lane) })
 	s.live = next[:min(len(next), s.q.cfg.MaxLiveBatches)]
 	s.look(all, time.Now())
-	for _, l := range s.live {
-		if err := s.tidy(ctx, l, all[l.Name], full); err != nil {
-			return err
-		}
+	if err := s.tidy(ctx, all, full); err != nil {
+		return fmt.Errorf("looking for work: %w", err)
 	}
 	s.refreshed = time.Now()
 	return nil

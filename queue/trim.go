@@ -20,7 +20,7 @@ import (
 // looks through all that the subject has for it. So the jobs of a batch wait
 // on subjects of partJobs each, those that are replayed on one of their own.
 const (
-	partJobs     = 1000
+	partJobs     = 2000
 	replayedPart = "replayed"
 )
 
@@ -158,16 +158,19 @@ func (q *Queue) trim(ctx context.Context, batch string, s *standing) error {
 	return nil
 }
 
-// tidy trims the batch when it is worth it: when a part is done, or room is
-// scarce.
-func (s *Source) tidy(ctx context.Context, l *live, at *standing, full bool) error {
-	done := at.done()
-	if at.floor == l.trimmed || done == 0 || done < partJobs && !full {
-		return nil
+// tidy trims the batches where it is worth it: where a part is done, or where
+// room is scarce.
+func (s *Source) tidy(ctx context.Context, all map[string]*standing, full bool) error {
+	for _, id := range slices.Sorted(maps.Keys(all)) {
+		at, l := all[id], s.known[id]
+		done := at.done()
+		if l == nil || at.floor == l.trimmed || done == 0 || done < partJobs && !full {
+			continue
+		}
+		if err := s.q.trim(ctx, id, at); err != nil {
+			return err
+		}
+		l.trimmed = at.floor
 	}
-	if err := s.q.trim(ctx, l.Name, at); err != nil {
-		return err
-	}
-	l.trimmed = at.floor
 	return nil
 }
