@@ -341,10 +341,26 @@ func TestLimitThatNobodyKnowsIsFoundAndFoundAgain(t *testing.T) {
 				p.change(0.5)
 				found("once it has halved")
 				p.change(2)
+				time.Sleep(2 * time.Minute) // nobody expects more
 				found("once it has doubled")
 			})
 		})
 	}
+}
+
+// A limit that had been found was tried every half a minute, which of ten calls a
+// second made 0.4 % 429s.
+func TestLimitThatWasFoundWasTriedTooOften(t *testing.T) {
+	if testing.Short() {
+		t.Skip("3,000 calls")
+	}
+	f := fleet{replicas: 2, provider: &provider{requests: of(600, 20), silent: true}}
+	f.play(t, func(t *testing.T, p *provider) {
+		time.Sleep(100 * time.Second)
+		if u := p.measure(200 * time.Second); u.share < 0.99 || u.limited > 0.002 {
+			t.Errorf("%.1f %% used, %.2f %% 429s", 100*u.share, 100*u.limited)
+		}
+	})
 }
 
 // change multiplies the limits.
