@@ -17,6 +17,7 @@ local LEAST = 0.5           -- of a limit stays after a 429, however little seem
 local NEARLY = 0.9          -- of two limits the one that is farther from its flow than this was not reached
 local MOVED = 0.85          -- of what a limit has grown to: what flowed in was less, so the limit is another
 local PROBE = 1200          -- calls for which a well measured limit grows slowly,
+local TRUST = 6             -- or for so many times as many as it was measured by, if that is less,
 local SLOW, LONG = 30, 120  -- for so many seconds at least and at most,
 local GROWTH = 0.05         -- by so much in all: from a little below the limit to as much above
 
@@ -64,11 +65,12 @@ end
 
 -- flow is how much a minute passed since the provider's bucket was last found
 -- empty, and of how many calls, but for what they lack to measure a limit after
--- ten seconds; nil if it is nothing.
+-- ten seconds, and really; nil if it is nothing.
 local function flow(q, call, d)
   local took, through = call.start - q[d .. 'mark'], passed(q, call, d) - q[d .. 'passed']
   if q[d .. 'mark'] == 0 or took < SECOND or through <= 0 then return nil end
-  return through * MINUTE / took, took >= STRETCH and ENOUGH or through / unit(q, d)
+  local calls = through / unit(q, d)
+  return through * MINUTE / took, took >= STRETCH and ENOUGH or calls, calls
 end
 
 -- find learns from a 429 how much there may be. At two of them the provider's
@@ -77,7 +79,7 @@ end
 -- for. After a long time without one the limit has moved, and the bucket may
 -- have been full meanwhile: that is as good as the first.
 local function find(q, now, call, d)
-  local measured, of = flow(q, call, d)
+  local measured, of, calls = flow(q, call, d)
   local was, settled, age = found(q, now, d), q[d .. 'slow'] >= SLOW, (now - q[d .. 'cut']) / SECOND
   local late = age > (settled and q[d .. 'slow'] + 3 or 20)
   if late and (measured or 0) < MOVED * was then measured, q[d .. 'slow'] = nil, 0 end
@@ -92,7 +94,7 @@ local function find(q, now, call, d)
     less = math.max(less, (enough and LEAST or 0.7) * was)
     q[d .. 'found'] = less
     if enough then
-      q[d .. 'slow'] = math.floor(clamp(60 * PROBE * unit(q, d) / less, SLOW, LONG))
+      q[d .. 'slow'] = math.floor(clamp(60 * math.min(PROBE, TRUST * calls) * unit(q, d) / less, SLOW, LONG))
     elseif not settled then
       q[d .. 'slow'] = math.floor(SLOW * of / ENOUGH)
     end
