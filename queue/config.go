@@ -26,8 +26,11 @@ type Config struct {
 	// Keep it well below the disk. Default 0, no bound.
 	MaxBytes int64
 
-	// MaxLiveBatches is how many batches are dealt from at a time; younger
-	// ones wait for their turn. Default 128.
+	// MaxLiveBatches is how many batches may have begun and not be over, all
+	// workers together; paused ones do not count. Each takes the broker 50 KB.
+	// Further ones begin as others end, in the order in which batches are dealt
+	// jobs; a quarter of the places is kept for tenants that have none and for
+	// batches that would miss their deadline. Default 2048.
 	MaxLiveBatches int
 
 	// MaxDeliveries is how many workers a job may kill before it is buried as
@@ -57,7 +60,7 @@ func (c Config) withDefaults() Config {
 		c.Replicas = 1
 	}
 	if c.MaxLiveBatches == 0 {
-		c.MaxLiveBatches = 128
+		c.MaxLiveBatches = 2048
 	}
 	if c.MaxDeliveries == 0 {
 		c.MaxDeliveries = 5

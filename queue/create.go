@@ -90,6 +90,7 @@ func streams(cfg Config, n names) []jetstream.StreamConfig {
 	queue.Subjects = []string{n.subject("jobs", "*", "*"), n.subject("cursor", "*"), n.subject("replayed", "*", "*")}
 	queue.Discard = jetstream.DiscardNew
 	queue.AllowRollup = true // cursors and replay marks replace their predecessor
+	queue.MaxConsumers = mostConsumers
 	queue.MaxBytes = -1
 	if cfg.MaxBytes > 0 {
 		queue.MaxBytes = cfg.MaxBytes

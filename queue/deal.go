@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"slices"
 	"time"
 
 	"github.com/drover-batch/drover/internal/fair"
@@ -103,6 +104,39 @@ func (s *Source) deal(ready []*live, free int) []*live {
 		free -= n
 	}
 	return chosen
+}
+
+// load is what the batches of a tenant have at work here.
+type load struct{ jobs, weight int }
+
+// short are those of the ready batches that have less than half as many jobs at
+// work here as another batch, or whose tenant has less than half as many as
+// another. Where there are so many batches that the part of one is less than a
+// job, it is not short.
+func (s *Source) short(ready []*live) []*live {
+	tenants := map[string]load{}
+	sum, most, mostOfTenant := 0, 0, 0
+	add := func(l *live) {
+		t := tenants[l.Tenant]
+		t.jobs, t.weight = t.jobs+l.out, t.weight+max(l.Weight, 1)
+		tenants[l.Tenant] = t
+		sum, most, mostOfTenant = sum+l.out, max(most, l.out), max(mostOfTenant, t.jobs)
+	}
+	for _, l := range s.live {
+		if l.out > 0 {
+			add(l)
+		}
+	}
+	for _, l := range ready {
+		if l.out == 0 {
+			add(l)
+		}
+	}
+	return slices.DeleteFunc(ready, func(l *live) bool {
+		t := tenants[l.Tenant]
+		part := sum * max(l.Weight, 1) / (len(tenants) * t.weight)
+		return part == 0 || 2*l.out >= most && 2*t.jobs >= mostOfTenant
+	})
 }
 
 // refund gives back what a batch was charged for jobs that it did not have.

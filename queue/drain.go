@@ -13,28 +13,37 @@ import (
 	"github.com/drover-batch/drover/jobs"
 )
 
-// drain settles a group of jobs of each batch that is cancelled or past its
-// deadline, without lending them, and takes those batches off the list.
-func (s *Source) drain(ctx context.Context, ready *[]*live) error {
-	now := time.Now()
+// mostDrained is how many batches have a group settled before jobs are lent
+// again.
+const mostDrained = 4
+
+// drain settles a group of jobs of the first batches that are cancelled or past
+// their deadline, without lending them, and takes all such batches off the
+// list. It returns how many jobs there were.
+func (s *Source) drain(ctx context.Context, ready *[]*live) (sum int, err error) {
+	now, batches := time.Now(), 0
 	for _, l := range *ready {
 		if !l.draining(now) {
 			continue
 		}
+		if batches++; batches > mostDrained {
+			break
+		}
 		n, err := s.drainGroup(ctx, l)
 		if err != nil {
-			return err
+			return sum, err
 		}
 		s.found(l, n, time.Now())
+		sum += n
 	}
 	*ready = slices.DeleteFunc(*ready, func(l *live) bool { return l.draining(now) })
-	return nil
+	return sum, nil
 }
 
 // drainGroup settles up to a group of the batch's jobs and returns how many
 // got their outcome or turned out to have one.
 func (s *Source) drainGroup(ctx context.Context, l *live) (int, error) {
-	if err := s.bind(ctx, l); err != nil {
+	if err := s.bind(ctx, l); err != nil || !l.bound {
 		return 0, err
 	}
 	if err := s.pulls.ask(l, groupMessages, 0); err != nil {

@@ -55,19 +55,18 @@ func (l *live) draining(now time.Time) bool {
 }
 
 // found notes whether asking for jobs was worth it. An empty batch is asked
-// again soon, then less and less often: the more batches there are, the less.
+// again soon, then less and less often: the more there are, the less.
 func (s *Source) found(l *live, n int, now time.Time) {
 	if n > 0 {
 		l.dry, l.dryUntil = 0, time.Time{}
 		return
 	}
-	l.dry = min(max(2*l.dry, 10*time.Millisecond), max(250*time.Millisecond, time.Duration(len(s.live))*inVain))
+	l.dry = min(max(2*l.dry, 10*time.Millisecond), max(250*time.Millisecond, time.Duration(s.empty)*inVain))
 	l.dryUntil = now.Add(l.dry)
 }
 
 // refresh brings the list of live batches up to date, at most every
-// refreshEvery: those with jobs in the queue, the oldest MaxLiveBatches of
-// those that are not paused.
+// refreshEvery: those with jobs in the queue that are not paused.
 func (s *Source) refresh(ctx context.Context) error {
 	due := time.Since(s.refreshed) >= s.every()
 	if !due && (time.Since(s.refreshed) < soonest || !s.news.pending()) {
@@ -102,7 +101,7 @@ func (s *Source) refresh(ctx context.Context) error {
 		return fmt.Errorf("looking for work: %w", err)
 	}
 	slices.SortFunc(next, func(a, b *live) int { return fair.Older(&a.Lane, &b.Lane) })
-	s.live = next[:min(len(next), s.q.cfg.MaxLiveBatches)]
+	s.live = next
 	s.look(all, time.Now())
 	if err := s.tidy(ctx, all, full); err != nil {
 		return fmt.Errorf("looking for work: %w", err)
@@ -179,12 +178,23 @@ func (q *Queue) reopen(ctx context.Context, id string) (*manifest, error) {
 	})
 }
 
-// retire finishes the batches that are complete and have no jobs left.
+// mostRetired is how many batches are finished before jobs are lent again:
+// batches that share evenly end together, and each takes the broker's disk a
+// moment.
+const mostRetired = 8
+
+// retire finishes batches that are complete and have no jobs left, in no
+// order: so each gets its turn, and workers do not all begin with the same.
 func (s *Source) retire(ctx context.Context, all map[string]*standing) error {
-	for _, id := range slices.Sorted(maps.Keys(s.known)) {
-		l := s.known[id]
+	tried := 0
+	s.untidy = false
+	for id, l := range s.known {
 		if at := all[id]; at != nil && at.left() > 0 || !l.m.Sealed && !l.m.ended() || l.m.State == jobs.Paused {
 			continue
+		}
+		if tried++; tried > mostRetired {
+			s.untidy = true
+			return nil
 		}
 		over, err := s.q.finish(ctx, id)
 		if err != nil && !errors.Is(err, ErrNoBatch) && !errors.Is(err, jetstream.ErrKeyExists) && !conflict(err) {
@@ -197,18 +207,24 @@ func (s *Source) retire(ctx context.Context, all map[string]*standing) error {
 	return nil
 }
 
-// bind makes sure that the batch has its consumer. The manifest is read
-// before the consumer is looked for: if it says Dealt and there is none, one
-// was lost with its record of deliveries, and the batch counts as resumed.
+// bind makes sure that the batch has its consumer. If the broker allows none
+// for now, the batch is not bound afterwards, which is no error.
 func (s *Source) bind(ctx context.Context, l *live) error {
 	if l.bound {
 		return nil
 	}
 	err := s.bindTo(ctx, l)
+	if errors.Is(err, jetstream.ErrMaximumConsumersLimit) {
+		s.fullUntil = time.Now().Add(fullFor)
+		return nil
+	}
 	s.q.room.learnOfBinding(err)
 	return err
 }
 
+// bindTo reads the manifest before it looks for the consumer: if it says Dealt
+// and there is none, one was lost with its record of deliveries, and the batch
+// counts as resumed.
 func (s *Source) bindTo(ctx context.Context, l *live) error {
 	m, err := s.q.manifest(ctx, l.Name)
 	if err != nil {

@@ -88,6 +88,9 @@ func (n *news) close() error {
 
 // every is how long the list of live batches is good for without news.
 func (s *Source) every() time.Duration {
+	if s.untidy {
+		return soonest
+	}
 	if len(s.known) == 0 && len(s.live) == 0 {
 		return idleEvery
 	}

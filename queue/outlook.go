@@ -48,7 +48,11 @@ func (o *outlook) see(left int64, sealed bool, now time.Time) jobs.Outlook {
 // deadline at that rate: those come first within their tenant.
 func (s *Source) look(all map[string]*standing, now time.Time) {
 	views := make(map[string]jobs.Outlook, len(s.live))
+	s.empty = 0
 	for _, l := range s.live {
+		if l.dry > 0 {
+			s.empty++
+		}
 		view := l.see(all[l.Name].left(), l.m.Sealed, now)
 		l.Urgent = view.Late(l.Deadline)
 		views[l.Name] = view

@@ -27,8 +27,11 @@ type Source struct {
 
 	known     map[string]*live // by batch, all that are not over
 	live      []*live          // those to deal from, the oldest first
+	empty     int              // of those, how many were found so
 	refreshed time.Time
-	manifests uint64 // sequence of the newest manifest seen
+	untidy    bool      // batches are left to retire
+	fullUntil time.Time // the broker would not have another consumer; see places
+	manifests uint64    // sequence of the newest manifest seen
 
 	mu      sync.Mutex
 	rests   map[string]time.Time
@@ -109,8 +112,8 @@ func (s *Source) Next(ctx context.Context, free int) ([]jobs.Delivery, error) {
 }
 
 // Newcomers lends up to most jobs of batches that have less than half as many
-// at work here as another, and for which no slot is free: jobs that take long
-// would keep them waiting. It does not wait for any.
+// at work here as another, or whose tenant has, and for which no slot is free:
+// jobs that take long would keep them waiting. It does not wait for any.
 func (s *Source) Newcomers(ctx context.Context, most int) ([]jobs.Delivery, error) {
 	s.mu.Lock()
 	alone := s.alone != nil
@@ -124,11 +127,8 @@ func (s *Source) Newcomers(ctx context.Context, most int) ([]jobs.Delivery, erro
 	s.account()
 	ready, _ := s.ready()
 	now := time.Now()
-	busiest := 0
-	for _, l := range s.live {
-		busiest = max(busiest, l.out)
-	}
-	ready = slices.DeleteFunc(ready, func(l *live) bool { return 2*l.out >= busiest || l.draining(now) })
+	ready = slices.DeleteFunc(ready, func(l *live) bool { return l.draining(now) })
+	ready = s.short(ready)
 	if len(ready) == 0 {
 		return nil, nil
 	}
@@ -166,8 +166,12 @@ func (s *Source) try(ctx context.Context, free int) ([]jobs.Delivery, error) {
 		return nil, err
 	}
 	ready, wake := s.ready()
-	if err := s.drain(ctx, &ready); err != nil {
+	drained, err := s.drain(ctx, &ready)
+	if err != nil {
 		return nil, err
+	}
+	if len(ready) == 0 && drained > 0 {
+		return nil, nil // there may be more
 	}
 	if len(ready) == 0 {
 		s.news.await(ctx, time.Until(wake))
@@ -187,11 +191,15 @@ func (s *Source) ready() (ready []*live, wake time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
+	places := s.places(now)
 	wake = s.refreshed.Add(s.every())
 	if s.news.pending() {
 		wake = s.refreshed.Add(soonest)
 	}
 	for _, l := range s.live {
+		if !places.open(l) && !l.draining(now) {
+			continue
+		}
 		l.restUntil = s.rests[l.Name]
 		if !l.restUntil.After(now) {
 			delete(s.rests, l.Name)
@@ -216,29 +224,41 @@ func (s *Source) ready() (ready []*live, wake time.Time) {
 
 // fetch deals the free slots among the batches and asks for as many jobs.
 func (s *Source) fetch(ctx context.Context, ready []*live, free int, wait time.Duration) ([]pulled, error) {
-	chosen := s.deal(ready, free)
-	for _, l := range chosen {
-		if err := s.bind(ctx, l); err != nil {
+	var asked []*live
+	for _, l := range s.seat(s.deal(ready, free)) {
+		ok, err := s.ask(ctx, l, wait)
+		if err != nil {
 			clear(s.pulls.open)
 			return nil, err
 		}
-		if wait := time.Until(s.began.Add(settleFirst)); wait > 0 && l.lent && !s.counted(l.server) {
-			s.Rest(l.Name, wait) // how often its jobs were delivered is not known for sure, see early
-			continue
-		}
-		if err := s.pulls.ask(l, l.want, wait); err != nil {
-			return nil, err
+		if ok {
+			asked = append(asked, l)
+		} else {
+			l.refund(l.want)
 		}
 	}
 	got, err := s.pulls.collect(ctx, wait)
-	count := make(map[*live]int, len(chosen))
+	count := make(map[*live]int, len(asked))
 	for _, p := range got {
 		count[p.l]++
 	}
 	now := time.Now()
-	for _, l := range chosen {
+	for _, l := range asked {
 		l.refund(l.want - count[l])
 		s.found(l, count[l], now)
 	}
 	return got, err
+}
+
+// ask requests what a batch was dealt, unless it cannot have that now.
+func (s *Source) ask(ctx context.Context, l *live, wait time.Duration) (bool, error) {
+	if err := s.bind(ctx, l); err != nil || !l.bound {
+		return false, err
+	}
+	if wait := time.Until(s.began.Add(settleFirst)); wait > 0 && l.lent && !s.counted(l.server) {
+		s.Rest(l.Name, wait) // how often its jobs were delivered is not known for sure, see early
+		return false, nil
+	}
+	err := s.pulls.ask(l, l.want, wait)
+	return err == nil, err
 }

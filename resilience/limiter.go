@@ -23,6 +23,8 @@ var (
 	limiterQuota string
 	//go:embed limiter_found.lua
 	limiterFound string
+	//go:embed limiter_steer.lua
+	limiterSteer string
 	//go:embed limiter_line.lua
 	limiterLine string
 	//go:embed limiter_calls.lua
@@ -72,7 +74,7 @@ func NewLimiter(config LimiterConfig) *Limiter {
 
 // Module is the limiter's part of the gate's script.
 func (l *Limiter) Module() lua.Module {
-	return lua.Module{Name: LimiterGuard, Source: limiterQuota + limiterFound + limiterLine + limiterCalls}
+	return lua.Module{Name: LimiterGuard, Source: limiterQuota + limiterFound + limiterSteer + limiterLine + limiterCalls}
 }
 
 // Enter reserves a start time, and a place among the calls in flight.

@@ -15,7 +15,8 @@
 --   tokens' limit and rest, negative if not said; and what a 429 named as used
 --   up: requests, tokens or ''
 --
--- The memo is "start tokens requests' sum tokens' sum shift".
+-- The memo is "start tokens requests' sum tokens' sum shift requests
+-- booked tokens booked".
 
 local FIELDS = {
   'at',               -- when this was written
@@ -30,12 +31,13 @@ local FIELDS = {
   'stretch', 'starts', 'before', -- calls started in this stretch of time and in the last
   'rsum', 'tsum',     -- requests and tokens reserved, of all calls so far
   'rrefused', 'trefused', -- how much of those was refused
-  'rlimit', 'rcap', 'rsteer', 'rseen', 'rfrom', -- what headers said of requests,
-  'tlimit', 'tcap', 'tsteer', 'tseen', 'tfrom', -- and of tokens
+  'rbooked', 'tbooked', -- the same of those that were let through, tokens as was expected
+  'rlimit', 'rcap', 'rseen', 'rfrom', 'rleft', 'rbase', 'rdrain', 'rsince', 'rthen', 'rhad', -- what headers said of requests,
+  'tlimit', 'tcap', 'tseen', 'tfrom', 'tleft', 'tbase', 'tdrain', 'tsince', 'tthen', 'thad', -- and of tokens: see limiter_steer.lua
   'line',             -- until when somebody has a place in the line
 }
-local TIMES = {'rnext', 'tnext', 'pause', 'shift', 'cut', 'stretch', 'rcut', 'tcut', 'rmark', 'tmark', 'rseen', 'rfrom', 'tseen', 'tfrom', 'line'}
-local FRACTIONS = {share = true, rfound = true, tfound = true, rsteer = true, tsteer = true}
+local TIMES = {'rnext', 'tnext', 'pause', 'shift', 'cut', 'stretch', 'rcut', 'tcut', 'rmark', 'tmark', 'rseen', 'rfrom', 'tseen', 'tfrom', 'rsince', 'tsince', 'line'}
+local FRACTIONS = {share = true, rfound = true, tfound = true, rleft = true, rdrain = true, tdrain = true, rhad = true}
 local SECOND, MINUTE = 1000000, 60000000
 local CREDIT = SECOND         -- most that unused tokens are good for
 local FRESH = 30 * SECOND     -- how long headers are believed
@@ -71,8 +73,10 @@ local function quota(key, now)
     for _, f in ipairs(TIMES) do q[f] = q[f] - back end
     changed[q] = true
   end
-  if q.share == 0 then q.share = 1 end
-  q.at, q.gaps = now, {}
+  for _, f in ipairs({'share', 'rdrain', 'tdrain'}) do
+    if q[f] == 0 then q[f] = 1 end
+  end
+  q.at = now
   loaded[key] = q
   return q
 end

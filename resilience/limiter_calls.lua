@@ -1,48 +1,6 @@
 -- What the limiter does when a call enters, when its time has come and when it
 -- leaves. A part of limiter.lua, which explains the arguments.
 
--- gapNow is the time that one request or one token takes up, 0 without a limit,
--- and whether the limit is known rather than found. d is r for requests or t
--- for tokens.
-local function gapNow(q, now, d, configured)
-  local limit, steer = configured, 1
-  local said = q[d .. 'limit']
-  if said > 0 and now - q[d .. 'seen'] < FRESH and (configured == 0 or said <= 2 * configured) then
-    if limit == 0 or said < limit then limit = said end
-    steer = q[d .. 'steer']
-  end
-  if limit > 0 then return MINUTE / (limit * steer * share(q, now)), true end
-  if q[d .. 'found'] > 0 then return MINUTE / found(q, now, d), false end
-  return 0, false
-end
-
--- gap is gapNow, which stays what it is until a response teaches something.
-local function gap(q, now, d, configured)
-  local known = q.gaps[d]
-  if not known or known[1] ~= configured then
-    known = {configured, gapNow(q, now, d, configured)}
-    q.gaps[d] = known
-  end
-  return known[2], known[3]
-end
-
--- steer takes in what a response's headers said: the provider's bucket is to
--- be kept half full, so that neither a limit configured too high nor somebody
--- else on the same key runs it dry. Its size is the most that was ever left.
--- What was left is old news: calls that were reserved since are in flight, or
--- wait for their time. So it is what will be left when the next may start that
--- counts; otherwise a bucket of few seconds would swing from empty to full.
-local function steer(q, now, call, d, limit, left)
-  if limit <= 0 or left < 0 or call.start < q[d .. 'from'] then return end
-  local size = q[d .. 'limit'] == limit and q[d .. 'cap'] or 0
-  size = math.max(size, left, limit / 60)
-  local filled = limit * (math.max(now, q[d .. 'next']) - call.start) / MINUTE
-  local expected = left + filled - (q[d .. 'sum'] - call[d .. 'sum'])
-  q[d .. 'limit'], q[d .. 'cap'], q[d .. 'seen'], q[d .. 'from'] = limit, size, now, call.start
-  q.gaps = {}
-  q[d .. 'steer'] = clamp(0.5 + expected / size, 0.25, 1.1)
-end
-
 -- pause makes everybody wait: those who have a time already as well, in the same
 -- order and at the same distances. It never shortens a pause.
 local function pause(q, now, till)
@@ -72,7 +30,7 @@ local function limited(q, now, call, retry, settings, named)
   local _, requests = gap(q, now, 'r', settings[1])
   local _, tokens = gap(q, now, 't', settings[2])
   if named == 'requests' and requests or named == 'tokens' and tokens or named == '' and (requests or tokens) then
-    q.share, q.cut, q.gaps = math.max(0.05, 0.97 * share(q, now)), now, {}
+    q.share, q.cut = math.max(0.05, 0.97 * share(q, now)), now
     return
   end
   local which = named == 'requests' and {'r'} or named == 'tokens' and {'t'} or reached(q, now, call)
@@ -81,16 +39,15 @@ local function limited(q, now, call, retry, settings, named)
     local left, ahead = find(q, now, call, d), math.max(0, q[d .. 'next'] - now)
     late = math.max(late, ahead / left - ahead)
   end
-  q.gaps = {}
   -- Those who have their time already have it by the pace that was too fast.
   pause(q, now, q.pause + math.min(late, settings[4]))
 end
 
 -- reserved is what a memo says of its call, nil without one.
 local function reserved(q, memo)
-  local start, tokens, rsum, tsum, shift = string.match(memo or '', '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
-  if not start then return nil end
-  return {start = tonumber(start) + q.shift - tonumber(shift), tokens = tonumber(tokens), rsum = tonumber(rsum), tsum = tonumber(tsum)}
+  local n = numbers(memo or '')
+  if not n[5] then return nil end
+  return {start = n[1] + q.shift - n[5], tokens = n[2], rsum = n[3], tsum = n[4], rbooked = n[6] or q.rbooked, tbooked = n[7] or q.tbooked}
 end
 
 return {
@@ -121,17 +78,20 @@ return {
 
   apply = function(K, A, ctx, plan)
     local q, worker = quota(K[1], ctx.now), A[1]
+    spill(q, ctx.now, 'r')
+    spill(q, ctx.now, 't')
     if plan.rgap > 0 then q.rnext = plan.start + plan.rgap end
     q.tnext = math.max(q.tnext, plan.start - CREDIT) + plan.tokens * plan.tgap
     q.live = q.live + 1
     q.rsum, q.tsum = q.rsum + 1, q.tsum + plan.tokens
+    q.rbooked, q.tbooked = q.rbooked + 1, q.tbooked + plan.tokens
     started(q, ctx.now)
     changed[q] = true
     if q.line >= ctx.now and line(q, K[2])[worker] then
       line(q, K[2])[worker] = nil
       redis.call('HDEL', K[2], worker)
     end
-    return string.format('%.0f %.0f %.0f %.0f %.0f', plan.start, plan.tokens, q.rsum, q.tsum, q.shift), plan.start - ctx.now
+    return string.format('%.0f %.0f %.0f %.0f %.0f %.0f %.0f', plan.start, plan.tokens, q.rsum, q.tsum, q.shift, q.rbooked, q.tbooked), plan.start - ctx.now
   end,
 
   -- An admitted call asks once more when its time has come.
@@ -145,15 +105,20 @@ return {
     local q, now = quota(K[1], ctx.now), ctx.now
     local s, used, call = numbers(A[2]), tonumber(A[3]), reserved(q, memo)
     if call and not ctx.lapsed then q.live = math.max(0, q.live - 1) end
+    if call and (A[4] == '1' or A[5] == 'limited') then
+      q.rbooked, q.tbooked = q.rbooked - 1, q.tbooked - call.tokens
+    end
     if call and A[7] ~= '' then
-      local said = numbers(A[7])
-      steer(q, now, call, 'r', said[1], said[2])
-      steer(q, now, call, 't', said[3], said[4])
+      local said, took = numbers(A[7]), A[5] ~= 'limited'
+      steer(q, now, call, 'r', said[1], said[2], 1, took)
+      steer(q, now, call, 't', said[3], said[4], took and used or call.tokens, took)
     end
     if call and used then
       local more = used - call.tokens
       if A[5] ~= 'limited' then q.tsum = q.tsum + more end
-      q.tnext = math.max(q.tnext + more * gap(q, now, 't', s[2]), math.min(q.tnext, now - CREDIT))
+      if used == 0 or not believed(q, now, 't', s[2]) then
+        q.tnext = math.max(q.tnext + more * gap(q, now, 't', s[2]), math.min(q.tnext, now - CREDIT))
+      end
     end
     if call and A[4] == '1' then
       q.rsum = q.rsum - 1

@@ -15,8 +15,11 @@ local ENOUGH = 50           -- calls that measure a limit
 local FEW = 10              -- calls that measure it roughly, to a tenth
 local LEAST = 0.5           -- of a limit stays after a 429, however little seems to have passed
 local NEARLY = 0.9          -- of two limits the one that is farther from its flow than this was not reached
-
-local SLOW = 30             -- seconds for which a well measured limit grows slowly
+local MOVED = 0.85          -- of what a limit has grown to: what flowed in was less, so the limit is another
+local PROBE = 1200          -- calls for which a well measured limit grows slowly,
+local TRUST = 6             -- or for so many times as many as it was measured by, if that is less,
+local SLOW, LONG = 30, 120  -- for so many seconds at least and at most,
+local GROWTH = 0.05         -- by so much in all: from a little below the limit to as much above
 
 -- share and found grow again with the time since they were last cut: a limit
 -- that was measured slowly first, so that it is touched rarely, then faster, in
@@ -25,7 +28,7 @@ local function share(q, now) return math.min(1, q.share + 0.003 * (now - q.cut) 
 
 local function found(q, now, d)
   local s, slow = (now - q[d .. 'cut']) / SECOND, q[d .. 'slow']
-  return q[d .. 'found'] * (1 + 0.002 * clamp(s, 0, slow)) * 1.05 ^ clamp(s - slow, 0, 300)
+  return q[d .. 'found'] * (1 + GROWTH * clamp(s, 0, slow) / math.max(slow, 25)) * 1.05 ^ clamp(s - slow, 0, 300)
 end
 
 local function started(q, now)
@@ -62,11 +65,12 @@ end
 
 -- flow is how much a minute passed since the provider's bucket was last found
 -- empty, and of how many calls, but for what they lack to measure a limit after
--- ten seconds; nil if it is nothing.
+-- ten seconds, and really; nil if it is nothing.
 local function flow(q, call, d)
   local took, through = call.start - q[d .. 'mark'], passed(q, call, d) - q[d .. 'passed']
   if q[d .. 'mark'] == 0 or took < SECOND or through <= 0 then return nil end
-  return through * MINUTE / took, took >= STRETCH and ENOUGH or through / unit(q, d)
+  local calls = through / unit(q, d)
+  return through * MINUTE / took, took >= STRETCH and ENOUGH or calls, calls
 end
 
 -- find learns from a 429 how much there may be. At two of them the provider's
@@ -75,9 +79,10 @@ end
 -- for. After a long time without one the limit has moved, and the bucket may
 -- have been full meanwhile: that is as good as the first.
 local function find(q, now, call, d)
-  local measured, of = flow(q, call, d)
-  local was, settled, age = found(q, now, d), q[d .. 'slow'] == SLOW, (now - q[d .. 'cut']) / SECOND
-  if age > (settled and SLOW + 3 or 20) then measured, q[d .. 'slow'] = nil, 0 end
+  local measured, of, calls = flow(q, call, d)
+  local was, settled, age = found(q, now, d), q[d .. 'slow'] >= SLOW, (now - q[d .. 'cut']) / SECOND
+  local late = age > (settled and q[d .. 'slow'] + 3 or 20)
+  if late and (measured or 0) < MOVED * was then measured, q[d .. 'slow'] = nil, 0 end
   q[d .. 'cut'] = now
   if measured then
     local less, enough = 0.97 * was, of >= ENOUGH
@@ -88,7 +93,11 @@ local function find(q, now, call, d)
     end
     less = math.max(less, (enough and LEAST or 0.7) * was)
     q[d .. 'found'] = less
-    if enough or not settled then q[d .. 'slow'] = math.floor(SLOW * math.min(1, of / ENOUGH)) end
+    if enough then
+      q[d .. 'slow'] = math.floor(clamp(60 * math.min(PROBE, TRUST * calls) * unit(q, d) / less, SLOW, LONG))
+    elseif not settled then
+      q[d .. 'slow'] = math.floor(SLOW * of / ENOUGH)
+    end
     if not enough then return less / was end -- and counts on from the same mark
   elseif was > 0 then
     q[d .. 'found'] = 0.7 * was

@@ -258,10 +258,11 @@ func TestHeadersSteer(t *testing.T) {
 		said      jobs.Quota
 		low, high time.Duration // between requests, 100ms as configured
 	}{
-		{"half full", jobs.Quota{RequestsLimit: 600, RequestsLeft: 300}, 99 * time.Millisecond, 101 * time.Millisecond},
+		{"half full", jobs.Quota{RequestsLimit: 600, RequestsLeft: 300}, 98 * time.Millisecond, 101 * time.Millisecond},
 		{"nearly empty", jobs.Quota{RequestsLimit: 600, RequestsLeft: 60}, 150 * time.Millisecond, 200 * time.Millisecond},
 		{"full", jobs.Quota{RequestsLimit: 600, RequestsLeft: 600}, 90 * time.Millisecond, 92 * time.Millisecond},
-		{"configured too high", jobs.Quota{RequestsLimit: 300, RequestsLeft: 150}, 199 * time.Millisecond, 201 * time.Millisecond},
+		{"configured too high", jobs.Quota{RequestsLimit: 300, RequestsLeft: 150}, 196 * time.Millisecond, 201 * time.Millisecond},
+		{"configured lower", jobs.Quota{RequestsLimit: 900, RequestsLeft: 900}, 100 * time.Millisecond, 100 * time.Millisecond},
 		{"another window", jobs.Quota{RequestsLimit: 14_400, RequestsLeft: 10}, 100 * time.Millisecond, 100 * time.Millisecond},
 		{"nothing", jobs.Quota{RequestsLimit: -1, RequestsLeft: -1}, 100 * time.Millisecond, 100 * time.Millisecond},
 	}

@@ -21,7 +21,7 @@ var sections = []struct {
 	name string
 	show func(context.Context, *rig) error
 }{
-	{"behind", behind}, {"weights", weights}, {"deadline", deadline}, {"live", live},
+	{"behind", behind}, {"weights", weights}, {"deadline", deadline}, {"crowd", crowd}, {"live", live},
 }
 
 // run is the whole program; main only adds the process around it.
@@ -29,7 +29,7 @@ func run(ctx context.Context, args []string, out, notes io.Writer) (err error) {
 	r := &rig{notes: notes, out: out, began: time.Now()}
 	f := flag.NewFlagSet("fair", flag.ContinueOnError)
 	f.SetOutput(notes)
-	only := f.String("only", "", "`section` to show: behind, weights, deadline or live")
+	only := f.String("only", "", "`section` to show: behind, weights, deadline, crowd or live")
 	million := f.Bool("million", false, "a million jobs in the large batch, rather than 20,000")
 	require := f.Bool("require", false, "fail, rather than skip, if there is no redis-server")
 	if err := f.Parse(args); err != nil {

@@ -64,7 +64,7 @@ func (c *crew) configure(who string) (file string, err error) {
 // slots of one worker are enough for the whole quota twice, as somebody may be
 // gone: a call waits about a second for its turn.
 func (c *crew) slots() int {
-	return max(16, int(2*c.scene.perSecond()*(time.Second+latency).Seconds())/c.scene.replicas)
+	return max(16, int(2*c.scene.perSecond()*(time.Second+c.scene.lasts()).Seconds())/c.scene.replicas)
 }
 
 // hire starts a worker.

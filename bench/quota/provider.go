@@ -25,7 +25,7 @@ type provider struct {
 
 func newProvider(s *scene) (*provider, error) {
 	server, err := simulator.New(simulator.Config{
-		Latency: latency, Spread: 0.3, Keep: 1 << 20, Limits: map[string]simulator.Limit{model: s.limit},
+		Latency: s.lasts(), Spread: 0.3, Keep: 1 << 20, Limits: map[string]simulator.Limit{model: s.limit},
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +22,11 @@ type scene struct {
 	change int           // the limit of requests from the middle on; 0 is none
 	outage time.Duration // of the provider, before the measuring begins
 	longer time.Duration // until the measuring begins
+	calls  time.Duration // how long one takes in the median, default half a second
 }
+
+// lasts is how long a call takes in the median.
+func (s *scene) lasts() time.Duration { return cmp.Or(s.calls, latency) }
 
 // comeAndGo is what a scene with churn is called.
 const comeAndGo = "replicas come and go"
@@ -68,6 +73,8 @@ func scenes(replicas []int, churn, full bool) []scene {
 		add("6000 requests, "+comeAndGo, some, asked(6000), func(s *scene) { s.churn = true })
 		add("200000 tokens, "+comeAndGo, some, counted(), func(s *scene) { s.churn = true })
 	}
+	add("60 requests", some, asked(60), func(s *scene) { s.longer = 10 * time.Second })
+	add("200000 tokens, calls of 15 s", some, counted(), func(s *scene) { s.calls, s.longer = 15*time.Second, 50*time.Second })
 	add("configured 5 % too high", some, asked(1200), func(s *scene) { s.requests = 1260 })
 	add("tokens estimated 5 % too low", some, counted(), func(s *scene) { s.limit.Counts = 1.05 })
 	add("another user takes a fifth", some, asked(1200), func(s *scene) { s.others, s.longer = 0.2, 10*time.Second })

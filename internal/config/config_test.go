@@ -113,7 +113,7 @@ func TestDefaultsHoldWhereNothingIsSaid(t *testing.T) {
 		config.Guardrails{Iterations: 20, ToolCalls: 50, Duration: 300 * time.Second, Tokens: 100_000, Pieces: 50},
 		config.Worker{Slots: 64, Grace: 30 * time.Second, Lease: 30 * time.Second, Data: ".drover", Spool: 1 << 30, HTTP: "127.0.0.1:8080"},
 		config.Queue{
-			Prefix: "drover", Replicas: 1, MaxBytes: 8 << 30, MaxLiveBatches: 128, MaxDeliveries: 5,
+			Prefix: "drover", Replicas: 1, MaxBytes: 8 << 30, MaxLiveBatches: 2048, MaxDeliveries: 5,
 			StorePatience: 2 * time.Minute, CacheFor: 7 * 24 * time.Hour,
 		},
 	}
