@@ -3,7 +3,7 @@
 package wire
 
 // usual is how many schedules run unless -seeds says otherwise.
-const usual = 50
+const usual = 25
 
 // racing is whether the race detector is on: it is slow, and what happens at
 // one moment happens in an order that it shuffles on purpose.
