@@ -56,6 +56,11 @@ func Create(ctx context.Context, nc *nats.Conn, cfg Config) error {
 		return fmt.Errorf("creating the queue: %w", err)
 	}
 	n := newNames(cfg.Prefix)
+	if old, err := js.Stream(ctx, n.stream("JOBS")); err == nil {
+		if err := outdated(old); err != nil {
+			return fmt.Errorf("creating the queue: %w", err)
+		}
+	}
 	for _, s := range streams(cfg, n) {
 		if _, err := js.CreateOrUpdateStream(ctx, s); err != nil {
 			return fmt.Errorf("creating stream %s: %w", s.Name, err)
@@ -122,6 +127,16 @@ func streams(cfg Config, n names) []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{queue, outcomes, dead, waste, returns, steps, calls}
 }
 
+// outdated refuses a stream of jobs that was laid out when each was removed by
+// itself: what waits there is on other subjects.
+func outdated(s jetstream.Stream) error {
+	c := s.CachedInfo().Config
+	if c.Retention != jetstream.WorkQueuePolicy {
+		return nil
+	}
+	return fmt.Errorf("stream %s is of an earlier build: let its batches end with that, then delete the stream, or the data folder if the servers are embedded", c.Name)
+}
+
 // Open binds to what Create made. It never creates anything: missing streams
 // are an error that says what to do.
 func Open(ctx context.Context, nc *nats.Conn, cfg Config) (*Queue, error) {
@@ -150,6 +165,9 @@ func (q *Queue) bind(ctx context.Context) error {
 	var err error
 	if q.jobs, err = q.js.Stream(ctx, q.stream("JOBS")); err != nil {
 		return fmt.Errorf("stream %s: %w", q.stream("JOBS"), err)
+	}
+	if err := outdated(q.jobs); err != nil {
+		return err
 	}
 	q.groupBytes = groupBytes
 	if most := q.jobs.CachedInfo().Config.MaxBytes; most > 0 {

@@ -1,8 +1,11 @@
 package queue
 
 import (
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/drover-batch/drover/jobs"
 )
@@ -121,6 +124,23 @@ func TestJobThatIsReplayedAsTheBatchEndsIsNotTakenAway(t *testing.T) {
 		w.must(w.q.trim(w.ctx, "b", at)) // somebody's, who counted before
 		if got := w.take(s, 1)[0].Job().Run; got != 2 {
 			t.Errorf("run %d, want the replay", got)
+		}
+	})
+}
+
+func TestQueueOfAnEarlierBuildIsRefused(t *testing.T) {
+	inWorld(t, Config{Prefix: "new"}, func(w *world) {
+		_, err := w.q.js.CreateStream(w.ctx, jetstream.StreamConfig{
+			Name: "OLD_JOBS", Subjects: []string{"old.jobs.*"}, Retention: jetstream.WorkQueuePolicy,
+		})
+		w.must(err)
+		for _, err := range []error{
+			Create(w.ctx, w.nc, Config{Prefix: "old"}),
+			func() error { _, err := Open(w.ctx, w.nc, Config{Prefix: "old"}); return err }(),
+		} {
+			if err == nil || !strings.Contains(err.Error(), "stream OLD_JOBS is of an earlier build") {
+				t.Errorf("error %v", err)
+			}
 		}
 	})
 }
