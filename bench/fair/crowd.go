@@ -23,7 +23,7 @@ func crowd(ctx context.Context, r *rig) error {
 	r.print("\nBEHIND %d BATCHES OF ONE TENANT, %d JOBS EACH", crowded, each)
 	busy := crew{name: "crowd", workers: 2, slots: 32, latency: 500 * time.Millisecond}
 	return r.with(ctx, busy, func(ctx context.Context, c *crew) error {
-		alone, err := c.takes(ctx, jobs.Batch{ID: "alone"}, 10)
+		alone, err := c.tenTake(ctx, jobs.Batch{ID: "alone"})
 		if err != nil {
 			return err
 		}
@@ -48,7 +48,7 @@ func crowd(ctx context.Context, r *rig) error {
 func (c *crew) soon(ctx context.Context, b jobs.Batch) string {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	took, err := c.takes(ctx, b, 10)
+	took, err := c.tenTake(ctx, b)
 	if err != nil {
 		return err.Error()
 	}

@@ -20,7 +20,7 @@ func behind(ctx context.Context, r *rig) error {
 		{"600 requests a minute", crew{name: "quota", workers: 2, slots: 64, latency: 500 * time.Millisecond, rpm: 600}},
 	} {
 		err := r.with(ctx, s.crew, func(ctx context.Context, c *crew) error {
-			alone, err := c.takes(ctx, jobs.Batch{ID: "alone"}, 10)
+			alone, err := c.tenTake(ctx, jobs.Batch{ID: "alone"})
 			if err != nil {
 				return err
 			}
@@ -30,7 +30,7 @@ func behind(ctx context.Context, r *rig) error {
 			}
 			process.Pause(ctx, 5*time.Second)
 			for _, tenant := range []string{"acme", "globex"} {
-				took, err := c.takes(ctx, jobs.Batch{ID: "behind-" + tenant, Tenant: tenant}, 10)
+				took, err := c.tenTake(ctx, jobs.Batch{ID: "behind-" + tenant, Tenant: tenant})
 				if err != nil {
 					return err
 				}
