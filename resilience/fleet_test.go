@@ -330,19 +330,20 @@ func TestLimitThatNobodyKnowsIsFoundAndFoundAgain(t *testing.T) {
 			f := fleet{replicas: 2, provider: tt.provider, sizes: 220}
 			f.provider.silent = true
 			f.play(t, func(t *testing.T, p *provider) {
-				found := func(when string) {
-					time.Sleep(30 * time.Second)
+				found := func(when string, by time.Duration) {
+					time.Sleep(by)
 					u := p.measure(40 * time.Second)
+					t.Logf("%s: %.1f %% used", when, 100*u.share)
 					if u.share < 0.85 || u.limited > 0.08 || u.fair < 0.98 {
 						t.Errorf("%s: %.1f %% used, %.2f %% 429s, Jain's index %.3f", when, 100*u.share, 100*u.limited, u.fair)
 					}
 				}
-				found("at first")
+				found("at first", 90*time.Second)
 				p.change(0.5)
-				found("once it has halved")
+				found("once it has halved", 45*time.Second)
 				p.change(2)
 				time.Sleep(2 * time.Minute) // nobody expects more
-				found("once it has doubled")
+				found("once it has doubled", 45*time.Second)
 			})
 		})
 	}
