@@ -7,8 +7,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/drover-batch/drover/bench/process"
 	"github.com/drover-batch/drover/jobs"
 )
@@ -73,22 +71,14 @@ func (c *crew) gather(ctx context.Context) error {
 }
 
 // spread tells how many jobs of the crowd's batches have been answered.
-func (c *crew) spread(ctx context.Context) (least, middle, most int, err error) {
-	js, err := jetstream.New(c.queue.NATS)
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	s, err := js.Stream(ctx, "CROWD_JOBS")
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(c.name+".jobs.*"))
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	got := make([]int, crowded)
+func (c *crew) spread(ctx context.Context) (least, middle, most int64, err error) {
+	got := make([]int64, crowded)
 	for i := range got {
-		got[i] = each - int(info.State.Subjects[fmt.Sprint(c.name, ".jobs.b", i)])
+		p, err := c.queue.Queue.Progress(ctx, fmt.Sprint("b", i))
+		if err != nil {
+			return 0, 0, 0, err
+		}
+		got[i] = p.Done()
 	}
 	slices.Sort(got)
 	return got[0], got[len(got)/2], got[len(got)-1], nil
