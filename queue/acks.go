@@ -3,14 +3,15 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 )
 
-// Acknowledgements are sent and forgotten, and a broker that syncs every write
-// needs a sync for each: it takes a message away. What it has not worked off
+// Acknowledgements are sent and forgotten. What the broker has not worked off
 // yet it holds in memory, and as long as there is any of it no lease that ends
 // is noticed. So one acknowledgement at a time asks for an answer, and while
 // that takes longer than mostBehind no more jobs are taken.
@@ -70,13 +71,18 @@ func (a *acks) question(now time.Time) string {
 	}
 	a.open, a.asked, a.reconnects = true, now, a.nc.Stats().Reconnects
 	a.number++
-	return fmt.Sprintf("%s%d", a.inbox.Subject[:len(a.inbox.Subject)-1], a.number)
+	return a.reply()
+}
+
+// reply is the subject of the answer to the last question.
+func (a *acks) reply() string {
+	return strings.TrimSuffix(a.inbox.Subject, "*") + strconv.FormatUint(a.number, 10)
 }
 
 func (a *acks) hear(m *nats.Msg) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.open && m.Subject == fmt.Sprintf("%s%d", a.inbox.Subject[:len(a.inbox.Subject)-1], a.number) {
+	if a.open && m.Subject == a.reply() {
 		a.open = false
 	}
 }

@@ -91,8 +91,11 @@ func (q *Queue) standing(ctx context.Context, batch string) (*standing, error) {
 // whether the queue is half full, too.
 func (q *Queue) standings(ctx context.Context) (all map[string]*standing, full bool, err error) {
 	all, full, err = q.present(ctx, q.subject("jobs", "*", "*"))
-	if err != nil || len(all) == 0 {
-		return all, full, err
+	if err != nil {
+		return nil, false, fmt.Errorf("counting jobs: %w", err)
+	}
+	if len(all) == 0 {
+		return all, full, nil
 	}
 	consumers := q.jobs.ListConsumers(ctx)
 	for c := range consumers.Info() {
@@ -110,7 +113,7 @@ func (q *Queue) standings(ctx context.Context) (all map[string]*standing, full b
 func (q *Queue) present(ctx context.Context, filter string) (all map[string]*standing, full bool, err error) {
 	info, err := q.jobs.Info(ctx, jetstream.WithSubjectFilter(filter))
 	if err != nil {
-		return nil, false, fmt.Errorf("counting jobs: %w", err)
+		return nil, false, err
 	}
 	all = map[string]*standing{}
 	for subject, n := range info.State.Subjects {
