@@ -8,10 +8,15 @@ import (
 	"time"
 )
 
-// leastHeap is how large the heap grows before garbage is collected. A worker
-// holds little: with Go's own rule, when the heap has doubled, it would collect
-// many times a second.
-const leastHeap = 32 << 20
+// The heap may grow to leastHeap before garbage is collected, and to busyHeap
+// where that much garbage gathers within collectEvery, time and again: it gets
+// there by a slower-th at each collection. A worker holds little: with Go's own
+// rule, when the heap has doubled, it would collect many times a second.
+const (
+	leastHeap = 32 << 20
+	busyHeap  = 128 << 20
+	slower    = 8
+)
 
 // Garbage is collected every collectEvery where Go's rule would let more of it
 // gather, but for no more than a mostOfCore-th of a core: a worker with a
@@ -23,8 +28,8 @@ const (
 )
 
 // SpareCollector lets the process collect garbage less often while it holds
-// little, for good: 32 MiB are given away for a tenth of the CPU; and more often
-// while it holds much and makes little garbage. It does nothing where GOGC is
+// little, for good: up to 128 MiB are given away for a fifth of the CPU; and more
+// often while it holds much and makes little garbage. It does nothing where GOGC is
 // set. It is to be called once, by main.
 func SpareCollector() {
 	if os.Getenv("GOGC") != "" {
@@ -33,7 +38,8 @@ func SpareCollector() {
 	var last heap
 	afterEach(func() {
 		now := lookAtHeap()
-		debug.SetGCPercent(now.percent(now.garbage(last)))
+		now.room = now.roomFor(now.garbage(last), last.room)
+		debug.SetGCPercent(now.percent())
 		last = now
 	})
 }
@@ -45,6 +51,7 @@ type heap struct {
 	roots uint64        // stacks and globals, which Go's rule counts as live
 	made  uint64        // all that was ever allocated
 	spent time.Duration // CPU that all collections took which something else could have used
+	room  uint64        // for garbage, until the next
 }
 
 // garbage is how much gathers until the next collection should be, at the pace
@@ -58,16 +65,22 @@ func (h heap) garbage(last heap) uint64 {
 	return uint64(float64(h.made-last.made) * next.Seconds() / took.Seconds())
 }
 
-// percent is the GOGC that lets so much garbage gather: no more than Go's own
-// rule would, and more where the heap would not even come to leastHeap.
-func (h heap) percent(garbage uint64) int {
-	rule := max(h.live+h.roots, leastHeap/32)
-	room := min(garbage, rule)
-	if h.live+room < leastHeap {
-		room = leastHeap - h.live
-	}
-	return int(100 * room / rule)
+// roomFor is how much garbage may gather: no more than Go's own rule would let,
+// or the heap has room for below busyHeap, to which the room before grows; and
+// more where the heap would not even come to leastHeap.
+func (h heap) roomFor(garbage, before uint64) uint64 {
+	busy := min(below(busyHeap, h.live), before+before/slower)
+	return max(min(garbage, max(h.rule(), busy)), below(leastHeap, h.live))
 }
+
+// rule is how much garbage Go lets gather with a GOGC of 100.
+func (h heap) rule() uint64 { return max(h.live+h.roots, leastHeap/32) }
+
+// percent is the GOGC that makes this room.
+func (h heap) percent() int { return int(100 * h.room / h.rule()) }
+
+// below is how far a heap of live bytes is below size.
+func below(size, live uint64) uint64 { return max(size, live) - live }
 
 func lookAtHeap() heap {
 	samples := []metrics.Sample{
