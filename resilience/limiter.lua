@@ -15,29 +15,46 @@
 --   tokens' limit and rest, negative if not said; and what a 429 named as used
 --   up: requests, tokens or ''
 --
--- The memo is "start tokens requests' sum tokens' sum shift requests
--- booked tokens booked".
+-- The memo is "start tokens shift requests' sum tokens' sum requests booked
+-- tokens booked".
 
 local FIELDS = {
   'at',               -- when this was written
-  'rnext', 'tnext',   -- when the next request may start, for requests and for tokens
   'live',             -- calls in flight
   'pause',            -- until when nobody may start
   'shift',            -- by how much pauses have put off all calls that waited for their time
   'backoff',          -- pauses in a row whose length the provider left to us
   'share', 'cut',     -- what 429s taught: the part of the limit that is ours, as of when
-  'rfound', 'rcut', 'rslow', 'rmark', 'rpassed', 'rorder', -- where nobody knows the limit of
-  'tfound', 'tcut', 'tslow', 'tmark', 'tpassed', 'torder', -- requests, or tokens: see limiter_found.lua
   'stretch', 'starts', 'before', -- calls started in this stretch of time and in the last
-  'rsum', 'tsum',     -- requests and tokens reserved, of all calls so far
-  'rrefused', 'trefused', -- how much of those was refused
-  'rbooked', 'tbooked', -- the same of those that were let through, tokens as was expected
-  'rlimit', 'rcap', 'rseen', 'rfrom', 'rleft', 'rbase', 'rdrain', 'rsince', 'rthen', 'rhad', -- what headers said of requests,
-  'tlimit', 'tcap', 'tseen', 'tfrom', 'tleft', 'tbase', 'tdrain', 'tsince', 'tthen', 'thad', -- and of tokens: see limiter_steer.lua
   'line',             -- until when somebody has a place in the line
 }
-local TIMES = {'rnext', 'tnext', 'pause', 'shift', 'cut', 'stretch', 'rcut', 'tcut', 'rmark', 'tmark', 'rseen', 'rfrom', 'tseen', 'tfrom', 'rsince', 'tsince', 'line'}
+-- What there is of requests and of tokens alike, in q.r and q.t. In the hash
+-- their names begin with r and t.
+local EACH = {
+  'next',             -- when the next may start
+  'found', 'cut', 'slow', 'mark', 'passed', 'order', -- where nobody knows the limit: see limiter_found.lua
+  'sum',              -- reserved, of all calls so far
+  'refused',          -- how much of that was refused
+  'booked',           -- the same of calls that were let through, tokens as was expected
+  'limit', 'cap', 'seen', 'from', 'left', 'base', 'drain', 'since', 'upto', 'had', -- what headers said: see limiter_steer.lua
+}
+local TIMES = {'pause', 'shift', 'cut', 'stretch', 'line'}
+local TIMES_EACH = {'next', 'cut', 'mark', 'seen', 'from', 'since'}
 local FRACTIONS = {share = true, rfound = true, tfound = true, rleft = true, rdrain = true, tdrain = true, rhad = true}
+
+-- NAMES are those of the hash, and the i-th is kept as KEY_OF[i] of q, or of
+-- the part PART_OF[i] of it.
+local NAMES, PART_OF, KEY_OF = {}, {}, {}
+local function name(part, prefix, keys)
+  for _, key in ipairs(keys) do
+    local i = #NAMES + 1
+    NAMES[i], PART_OF[i], KEY_OF[i] = prefix .. key, part, key
+  end
+end
+name('q', '', FIELDS)
+name('r', 'r', EACH)
+name('t', 't', EACH)
+
 local SECOND, MINUTE = 1000000, 60000000
 local CREDIT = SECOND         -- most that unused tokens are good for
 local FRESH = 30 * SECOND     -- how long headers are believed
@@ -65,29 +82,38 @@ local function clamp(n, low, high) return math.max(low, math.min(high, n)) end
 local function quota(key, now)
   local q = loaded[key]
   if q then return q end
-  q = {key = key}
-  local list = redis.call('HMGET', key, unpack(FIELDS))
-  for i, f in ipairs(FIELDS) do q[f] = tonumber(list[i] or 0) end
+  q = {key = key, r = {name = 'r'}, t = {name = 't'}, was = {}}
+  q.q = q
+  for i, text in ipairs(redis.call('HMGET', key, unpack(NAMES))) do
+    local n = tonumber(text or 0)
+    q.was[i], q[PART_OF[i]][KEY_OF[i]] = n, n
+  end
   local back = q.at - now
   if back > 0 then
     for _, f in ipairs(TIMES) do q[f] = q[f] - back end
+    for _, f in ipairs(TIMES_EACH) do q.r[f], q.t[f] = q.r[f] - back, q.t[f] - back end
     changed[q] = true
   end
-  for _, f in ipairs({'share', 'rdrain', 'tdrain'}) do
-    if q[f] == 0 then q[f] = 1 end
+  for _, d in ipairs({q.r, q.t}) do
+    if d.drain == 0 then d.drain = 1 end
   end
+  if q.share == 0 then q.share = 1 end
   q.at = now
   loaded[key] = q
   return q
 end
 
+-- finish writes what has changed.
 local function finish()
   for q in pairs(changed) do
-    local out = {}
-    for i, f in ipairs(FIELDS) do
-      out[2 * i - 1] = f
-      out[2 * i] = FRACTIONS[f] and string.format('%.6f', q[f]) or int(q[f])
+    local out, was = {}, q.was
+    for i = 1, #NAMES do
+      local n = q[PART_OF[i]][KEY_OF[i]]
+      if n ~= was[i] then
+        out[#out + 1] = NAMES[i]
+        out[#out + 1] = FRACTIONS[NAMES[i]] and string.format('%.6f', n) or int(n)
+      end
     end
-    redis.call('HSET', q.key, unpack(out))
+    if #out > 0 then redis.call('HSET', q.key, unpack(out)) end
   end
 end

@@ -1,6 +1,6 @@
 -- What 429s teach the limiter, of which this is a part: see limiter.lua. Of a
 -- limit that is known a little is taken off; one that nobody knows is found, of
--- requests, tokens or both. d is r for requests or t for tokens, and
+-- requests, tokens or both. d is q.r for requests or q.t for tokens, and has
 --
 --   found   the limit a minute as of cut, 0 so far
 --   cut     when a 429 last changed it
@@ -24,11 +24,11 @@ local GROWTH = 0.05         -- by so much in all: from a little below the limit 
 -- share and found grow again with the time since they were last cut: a limit
 -- that was measured slowly first, so that it is touched rarely, then faster, in
 -- case it moved.
-local function share(q, now) return math.min(1, q.share + 0.003 * (now - q.cut) / SECOND) end
+local function share(q, now) return q.share >= 1 and 1 or math.min(1, q.share + 0.003 * (now - q.cut) / SECOND) end
 
-local function found(q, now, d)
-  local s, slow = (now - q[d .. 'cut']) / SECOND, q[d .. 'slow']
-  return q[d .. 'found'] * (1 + GROWTH * clamp(s, 0, slow) / math.max(slow, 25)) * 1.05 ^ clamp(s - slow, 0, 300)
+local function found(d, now)
+  local s, slow = (now - d.cut) / SECOND, d.slow
+  return d.found * (1 + GROWTH * clamp(s, 0, slow) / math.max(slow, 25)) * 1.05 ^ clamp(s - slow, 0, 300)
 end
 
 local function started(q, now)
@@ -49,26 +49,26 @@ local function asked(q, now)
 end
 
 -- unit is what a call takes of d on average.
-local function unit(q, d) return d == 'r' and 1 or math.max(1, q.tsum / math.max(1, q.rsum)) end
+local function unit(q, d) return d == q.r and 1 or math.max(1, q.t.sum / math.max(1, q.r.sum)) end
 
 -- passed is how much the provider let through before this call, which it
 -- refused: what was reserved until then, but for what has been refused.
-local function passed(q, call, d) return call[d .. 'sum'] - q[d .. 'refused'] end
+local function passed(call, d) return call[d.name].sum - d.refused end
 
 -- refuse takes in that a call was refused. If it came before the one that is the
 -- mark, what had passed until then was less by it.
 local function refuse(q, call)
-  q.rrefused, q.trefused = q.rrefused + 1, q.trefused + call.tokens
-  if call.rsum < q.rorder then q.rpassed = q.rpassed - 1 end
-  if call.rsum < q.torder then q.tpassed = q.tpassed - call.tokens end
+  q.r.refused, q.t.refused = q.r.refused + 1, q.t.refused + call.tokens
+  if call.r.sum < q.r.order then q.r.passed = q.r.passed - 1 end
+  if call.r.sum < q.t.order then q.t.passed = q.t.passed - call.tokens end
 end
 
 -- flow is how much a minute passed since the provider's bucket was last found
 -- empty, and of how many calls, but for what they lack to measure a limit after
 -- ten seconds, and really; nil if it is nothing.
 local function flow(q, call, d)
-  local took, through = call.start - q[d .. 'mark'], passed(q, call, d) - q[d .. 'passed']
-  if q[d .. 'mark'] == 0 or took < SECOND or through <= 0 then return nil end
+  local took, through = call.start - d.mark, passed(call, d) - d.passed
+  if d.mark == 0 or took < SECOND or through <= 0 then return nil end
   local calls = through / unit(q, d)
   return through * MINUTE / took, took >= STRETCH and ENOUGH or calls, calls
 end
@@ -80,10 +80,10 @@ end
 -- have been full meanwhile: that is as good as the first.
 local function find(q, now, call, d)
   local measured, of, calls = flow(q, call, d)
-  local was, settled, age = found(q, now, d), q[d .. 'slow'] >= SLOW, (now - q[d .. 'cut']) / SECOND
-  local late = age > (settled and q[d .. 'slow'] + 3 or 20)
-  if late and (measured or 0) < MOVED * was then measured, q[d .. 'slow'] = nil, 0 end
-  q[d .. 'cut'] = now
+  local was, settled, age = found(d, now), d.slow >= SLOW, (now - d.cut) / SECOND
+  local late = age > (settled and d.slow + 3 or 20)
+  if late and (measured or 0) < MOVED * was then measured, d.slow = nil, 0 end
+  d.cut = now
   if measured then
     local less, enough = 0.97 * was, of >= ENOUGH
     if enough or not settled then
@@ -92,29 +92,29 @@ local function find(q, now, call, d)
       less = math.min(less, 1.1 * measured)
     end
     less = math.max(less, (enough and LEAST or 0.7) * was)
-    q[d .. 'found'] = less
+    d.found = less
     if enough then
-      q[d .. 'slow'] = math.floor(clamp(60 * math.min(PROBE, TRUST * calls) * unit(q, d) / less, SLOW, LONG))
+      d.slow = math.floor(clamp(60 * math.min(PROBE, TRUST * calls) * unit(q, d) / less, SLOW, LONG))
     elseif not settled then
-      q[d .. 'slow'] = math.floor(SLOW * of / ENOUGH)
+      d.slow = math.floor(SLOW * of / ENOUGH)
     end
     if not enough then return less / was end -- and counts on from the same mark
   elseif was > 0 then
-    q[d .. 'found'] = 0.7 * was
+    d.found = 0.7 * was
   else
-    q[d .. 'found'] = math.max(6, 0.7 * asked(q, now)) * unit(q, d)
+    d.found = math.max(6, 0.7 * asked(q, now)) * unit(q, d)
   end
-  q[d .. 'mark'], q[d .. 'passed'], q[d .. 'order'] = call.start, passed(q, call, d), call.rsum
-  return was > 0 and q[d .. 'found'] / was or 1
+  d.mark, d.passed, d.order = call.start, passed(call, d), call.r.sum
+  return was > 0 and d.found / was or 1
 end
 
 -- reached tells which limits a 429 that names none can be of. It was not one
 -- that the flow stayed well below, if it came close to the other.
 local function reached(q, now, call)
-  local r, t = flow(q, call, 'r'), flow(q, call, 't')
-  if not (r and t and q.rfound > 0 and q.tfound > 0) then return {'r', 't'} end
-  r, t = r / found(q, now, 'r'), t / found(q, now, 't')
-  if r < NEARLY * t then return {'t'} end
-  if t < NEARLY * r then return {'r'} end
-  return {'r', 't'}
+  local r, t = flow(q, call, q.r), flow(q, call, q.t)
+  if not (r and t and q.r.found > 0 and q.t.found > 0) then return {q.r, q.t} end
+  r, t = r / found(q.r, now), t / found(q.t, now)
+  if r < NEARLY * t then return {q.t} end
+  if t < NEARLY * r then return {q.r} end
+  return {q.r, q.t}
 end

@@ -1,5 +1,5 @@
 -- What responses' headers teach the limiter, of which this is a part: see
--- limiter.lua. d is r for requests or t for tokens, and
+-- limiter.lua. d is q.r for requests or q.t for tokens, and has
 --
 --   limit   a minute, as the provider says
 --   cap     what its bucket holds: the most there ever was
@@ -11,7 +11,7 @@
 --           provider counts more than was expected, or somebody else takes of it
 --   since   when the call started from which on the drain is measured now, 0
 --           without one,
---   then    how much had been let in until then, and
+--   upto    how much had been let in until then, and
 --   had     how much was left then
 
 local NEAR = 0.95    -- of a bucket: it may have been full
@@ -24,46 +24,46 @@ local SLOWEST, FASTEST = 0.25, 1.1 -- of the limit
 -- left is old news: calls that were let in since are in flight, or wait for
 -- their time. Steered by the old news itself, a bucket of few seconds would
 -- swing from empty to full.
-local function expected(q, now, d)
-  local filled = q[d .. 'limit'] * (math.max(now, q[d .. 'next']) - q[d .. 'from']) / MINUTE
-  return q[d .. 'left'] + filled - q[d .. 'drain'] * (q[d .. 'booked'] - q[d .. 'base']), filled
+local function expected(d, now)
+  local filled = d.limit * (math.max(now, d.next) - d.from) / MINUTE
+  return d.left + filled - d.drain * (d.booked - d.base), filled
 end
 
 -- pace is the part of the limit to go at, so that the provider's bucket comes to
 -- be half full: neither a limit configured too high nor somebody else on the
 -- same key is to run it dry. The older the news, the more gently.
 local function pace(q, now, d)
-  local cap, drain = q[d .. 'cap'], q[d .. 'drain']
-  local left, filled = expected(q, now, d)
+  local cap, drain = d.cap, d.drain
+  local left, filled = expected(d, now)
   local one = drain * unit(q, d)
   local wanted = math.max((one + cap) / 2, APART * one)
   return clamp((1 + (left - wanted) / math.max(cap, STEPS * one, filled / 2)) / drain, SLOWEST, FASTEST)
 end
 
 -- spill forgets what flows in while the bucket is full.
-local function spill(q, now, d)
-  if q[d .. 'seen'] == 0 then return end
-  q[d .. 'left'] = q[d .. 'left'] - math.max(0, expected(q, now, d) - q[d .. 'cap'])
+local function spill(d, now)
+  if d.seen == 0 then return end
+  d.left = d.left - math.max(0, expected(d, now) - d.cap)
 end
 
 -- believed is whether headers tell the limit. One that is far higher than what
 -- is configured is of another window.
-local function believed(q, now, d, configured)
-  local said = q[d .. 'limit']
-  return said > 0 and now - q[d .. 'seen'] < FRESH and (configured == 0 or said <= 2 * configured)
+local function believed(d, now, configured)
+  local said = d.limit
+  return said > 0 and now - d.seen < FRESH and (configured == 0 or said <= 2 * configured)
 end
 
 -- gap is the time that one request or one token takes up, 0 without a limit,
 -- and whether the limit is known rather than found.
 local function gap(q, now, d, configured)
   local rate = configured
-  if believed(q, now, d, configured) then
-    local said = q[d .. 'limit']
+  if d.limit > 0 and believed(d, now, configured) then
+    local said = d.limit
     rate = said * pace(q, now, d)
     if configured > 0 and configured < said then rate = math.min(rate, configured) end
   end
   if rate > 0 then return MINUTE / (rate * share(q, now)), true end
-  if q[d .. 'found'] > 0 then return MINUTE / found(q, now, d), false end
+  if d.found > 0 then return MINUTE / found(d, now), false end
   return 0, false
 end
 
@@ -71,34 +71,34 @@ end
 -- reserved in between. A bucket that was full meanwhile has lost less than it
 -- seems, so that measures only the most that the drain can be.
 local function measure(q, call, d, left, full)
-  local since, booked = q[d .. 'since'], call[d .. 'booked'] - q[d .. 'then']
+  local since, booked = d.since, call[d.name].booked - d.upto
   if since > 0 and booked > 0 then
-    local was = q[d .. 'had'] >= full
-    if booked < math.max(q[d .. 'cap'], STEPS * unit(q, d)) then
+    local was = d.had >= full
+    if booked < math.max(d.cap, STEPS * unit(q, d)) then
       if was or left < full then return end -- goes on
     else
-      local drain = (q[d .. 'had'] - left + q[d .. 'limit'] * (call.start - since) / MINUTE) / booked
-      if drain < q[d .. 'drain'] or drain * SLOWEST < 1 and not was and left < full then
-        q[d .. 'drain'] = math.max(0.5, q[d .. 'drain'] + WEIGHT * (drain - q[d .. 'drain']))
+      local drain = (d.had - left + d.limit * (call.start - since) / MINUTE) / booked
+      if drain < d.drain or drain * SLOWEST < 1 and not was and left < full then
+        d.drain = math.max(0.5, d.drain + WEIGHT * (drain - d.drain))
       end
     end
   end
-  q[d .. 'since'], q[d .. 'then'], q[d .. 'had'] = call.start, call[d .. 'booked'], left
+  d.since, d.upto, d.had = call.start, call[d.name].booked, left
 end
 
 -- steer takes in what a response's headers said was left. took is how much of it
 -- the call took, and passed whether it was let through.
 local function steer(q, now, call, d, limit, left, took, passed)
   if limit <= 0 or left < 0 then return end
-  if q[d .. 'limit'] ~= limit then
-    q[d .. 'limit'], q[d .. 'cap'], q[d .. 'since'], q[d .. 'drain'] = limit, 0, 0, 1
+  if d.limit ~= limit then
+    d.limit, d.cap, d.since, d.drain = limit, 0, 0, 1
   end
-  local cap = math.max(q[d .. 'cap'], left + took, limit / 60)
-  q[d .. 'cap'], q[d .. 'seen'] = cap, now
-  if d == 'r' and left + 1 < cap then left = left + 0.5 end -- it is rounded down
-  if passed and call.start > q[d .. 'since'] then measure(q, call, d, left, NEAR * cap - took) end
-  if call.start < q[d .. 'from'] then return end
+  local cap = math.max(d.cap, left + took, limit / 60)
+  d.cap, d.seen = cap, now
+  if d == q.r and left + 1 < cap then left = left + 0.5 end -- it is rounded down
+  if passed and call.start > d.since then measure(q, call, d, left, NEAR * cap - took) end
+  if call.start < d.from then return end
   if not passed then left = left - took end
-  q[d .. 'from'], q[d .. 'left'], q[d .. 'base'] = call.start, left, call[d .. 'booked']
+  d.from, d.left, d.base = call.start, left, call[d.name].booked
 end
 
