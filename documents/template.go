@@ -238,6 +238,16 @@ func value(d *jobs.Document, name string) (string, bool) {
 	return "", false
 }
 
+// offers reports whether a document has a value of that name, see value.
+func offers(d *jobs.Document, name string) bool {
+	switch name {
+	case "Text", "Source", "Name":
+		return true
+	}
+	_, ok := d.Fields[name]
+	return ok || isText(name)
+}
+
 // known lists the fields of a document for an error message.
 func known(d *jobs.Document) string {
 	names := slices.Sorted(maps.Keys(d.Fields))

@@ -67,6 +67,9 @@ type Document struct {
 // as it is, byte for byte but for the model's name and the token limit.
 func (d *Document) Ready() bool { return d.Endpoint != "" }
 
+// HasText reports whether the document has any text.
+func (d *Document) HasText() bool { return !d.Ready() && d.Type == "" && len(d.Body) > 0 }
+
 // Text is the document's text; empty for a ready request and for an image.
 func (d *Document) Text() string {
 	if d.Ready() || d.Type != "" {

@@ -143,6 +143,9 @@ func (a *asking) send(ctx context.Context, call *jobs.Call) (*jobs.Answer, *jobs
 	return answer, fail
 }
 
+// errLate is why a call is given up that takes longer than its model may.
+var errLate = errors.New("the model did not answer in time")
+
 // put asks the model within its timeout. A panic is a failure like any other.
 func (a *asking) put(ctx context.Context, call *jobs.Call) (answer *jobs.Answer, fail *jobs.Failure) {
 	m := call.Model
@@ -153,15 +156,13 @@ func (a *asking) put(ctx context.Context, call *jobs.Call) (answer *jobs.Answer,
 	}()
 	outer := ctx
 	if m.Timeout > 0 {
-		late := jobs.Failf(jobs.Timeout, "%s did not answer within %v", m.Name, m.Timeout)
-		late.Billing = jobs.Presumed
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, m.Timeout, late)
+		ctx, cancel = context.WithTimeoutCause(ctx, m.Timeout, errLate)
 		defer cancel()
 	}
 	answer, err := a.link.Asker.Ask(ctx, a.step.request, int(call.Output))
 	if err != nil {
-		return nil, cause(outer, ctx, err)
+		return nil, cause(outer, ctx, m, err)
 	}
 	if fail := appraise(answer, a.step.request); fail != nil {
 		return nil, fail
@@ -174,13 +175,13 @@ func (a *asking) put(ctx context.Context, call *jobs.Call) (answer *jobs.Answer,
 
 // cause makes a failure of whatever error ended a call. When it was we who
 // stopped, a timeout or a broken connection is our doing, not the model's.
-func cause(outer, inner context.Context, err error) *jobs.Failure {
+func cause(outer, inner context.Context, m *jobs.Model, err error) *jobs.Failure {
 	fail, ok := errors.AsType[*jobs.Failure](err)
-	if !ok { // our own timeout, perhaps
-		fail, ok = errors.AsType[*jobs.Failure](context.Cause(inner))
-	}
 	if !ok {
 		fail = jobs.Failf(jobs.Internal, "%v", err)
+		if errors.Is(context.Cause(inner), errLate) {
+			fail = jobs.Failf(jobs.Timeout, "%s did not answer within %v", m.Name, m.Timeout)
+		}
 		fail.Billing = jobs.Presumed
 	}
 	if outer.Err() == nil || fail.Kind != jobs.Timeout && fail.Kind != jobs.Unreachable && fail.Kind != jobs.Internal {

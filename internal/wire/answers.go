@@ -16,7 +16,7 @@ func (w *Worker) demand(t *resilience.Task) error {
 	if document.Ready() {
 		return nil
 	}
-	if document.Text() != "" {
+	if document.HasText() {
 		t.Part = func(text string) (*jobs.Request, error) {
 			part := *document
 			part.Body = []byte(text)

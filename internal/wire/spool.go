@@ -193,7 +193,7 @@ func (s *sheltered) Enter(ctx context.Context, c *jobs.Call) (resilience.Pass, e
 // way is paid for whether its answer is awaited or not, and the answer may
 // still be the first. lost is closed when the lease is.
 func (w *Worker) beyond(ctx context.Context) (calls context.Context, lost <-chan struct{}, done func()) {
-	calls, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	calls, cut := context.WithCancelCause(w.calls)
 	gone := make(chan struct{})
 	inside := context.AfterFunc(ctx, func() {
 		if cause := context.Cause(ctx); errors.Is(cause, jobs.ErrLeaseLost) {
@@ -202,10 +202,8 @@ func (w *Worker) beyond(ctx context.Context) (calls context.Context, lost <-chan
 			cut(cause)
 		}
 	})
-	outside := context.AfterFunc(w.calls, func() { cut(context.Cause(w.calls)) })
 	return calls, gone, func() {
 		inside()
-		outside()
 		cut(nil)
 	}
 }
