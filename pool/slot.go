@@ -11,7 +11,7 @@ type Slot struct {
 
 // Rest gives the place to another job while this one makes no calls, which is
 // what slots are there to bound: between its last call and the end of the
-// handler, at best. The slot is kept if as many as a quarter of the slots rest
+// handler, at best. The slot is kept if as many as half of the slots rest
 // already, so that a worker does not go on paying for answers that it cannot
 // store. It does not block.
 func (s *Slot) Rest() {

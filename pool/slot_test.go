@@ -24,20 +24,20 @@ func TestRestingJobsMakeRoomForOthers(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.pool.Handle = resting
 		w.pool.Slots = 8
-		w.crowd(24, func(int) int { return 1 }) // for eight slots, of which two may rest
+		w.crowd(24, func(int) int { return 1 }) // for eight slots, of which four may rest
 		w.start()
 		w.sleep(5 * time.Second)
 		w.equal("lent", w.onLoan(), 8)
-		w.sleep(10 * time.Second) // at 10s two rest, and six keep their slots
-		w.equal("lent", w.onLoan(), 10)
+		w.sleep(10 * time.Second) // at 10s four rest, and four keep their slots
+		w.equal("lent", w.onLoan(), 12)
 		w.equal("slots taken", w.pool.Stats().Running, 8)
-		w.sleep(57 * time.Second) // at 70s those two want to go on, and two others are through
+		w.sleep(57 * time.Second) // at 70s those four want to go on, and four others are through
 		w.equal("slots taken", w.pool.Stats().Running, 8)
 		w.sleep(10 * time.Minute)
 		w.equal("answered", w.pool.Stats().Answered, int64(24))
 		w.equal("slots taken", w.pool.Stats().Running, 0)
 		w.mu.Lock()
-		w.equal("most at once", w.most, 10)
+		w.equal("most at once", w.most, 12)
 		w.mu.Unlock()
 	})
 }

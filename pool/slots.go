@@ -34,7 +34,7 @@ type slots struct {
 }
 
 func newSlots(n int) *slots {
-	return &slots{all: n, more: n / 8, rest: n / 4, free: n, freed: make(chan struct{}, 1)}
+	return &slots{all: n, more: n / 8, rest: n / 2, free: n, freed: make(chan struct{}, 1)}
 }
 
 // await blocks until jobs are wanted and returns how many are. It lingers for

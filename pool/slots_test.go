@@ -115,17 +115,17 @@ func TestOutcomesAreStoredOutsideTheirSlots(t *testing.T) {
 			d.endTime = 47 * time.Second
 		}
 		w.start()
-		w.sleep(15 * time.Second) // 16 are answered, 4 make room for others and no more
-		w.equal("lent", w.onLoan(), 20)
+		w.sleep(15 * time.Second) // 16 are answered, 8 make room for others and no more
+		w.equal("lent", w.onLoan(), 24)
 		w.equal("slots taken", w.pool.Stats().Running, 16)
 		w.sleep(55 * time.Second) // those are stored, the next make room
-		w.equal("answered", w.pool.Stats().Answered, int64(20))
-		w.equal("lent", w.onLoan(), 20)
+		w.equal("answered", w.pool.Stats().Answered, int64(24))
+		w.equal("lent", w.onLoan(), 24)
 		w.sleep(time.Hour)
 		w.equal("answered", w.pool.Stats().Answered, int64(100))
 		w.stop()
 		<-w.ended
-		w.equal("most at once", w.most, 20)
+		w.equal("most at once", w.most, 24)
 	})
 }
 
