@@ -89,7 +89,7 @@ func (l *Ledger) Module() lua.Module { return lua.Module{Name: module, Source: l
 
 // Enter reserves the call's worst case in its batch and in every budget that
 // applies, and claims its job. A refusal of a job that has a live call already
-// is told apart with [Claimed].
+// has the tag "claimed".
 func (l *Ledger) Enter(c *jobs.Call) lua.Step { return l.enter(c, "", time.Now()) }
 
 // Resume holds the worst case of a call that is in flight already, whatever
@@ -144,10 +144,6 @@ func settled(b jobs.Billing, cost, worst jobs.USD) (jobs.USD, string) {
 	}
 	return 0, ""
 }
-
-// Claimed reports whether a refusal means that the job has a live call
-// already, made by this or another worker.
-func Claimed(why string) bool { return strings.HasPrefix(why, "claimed") }
 
 // Applies reports whether any configured limit applies to the call, so that a
 // model whose price nobody knows must not be asked. Limits that SetLimit gave

@@ -28,8 +28,8 @@
 -- A hold is call, worst case, model, batch and the keys of its accounts. The
 -- parts of holds, terms and alerts have GS in between.
 --
--- A check returns nil or a refusal; its text starts with "claimed" if the job
--- has a live call, and otherwise tells which amount does not fit where. Its tag
+-- A check returns nil or a refusal. Its tag is "claimed" if the job has a live
+-- call; otherwise its text tells which amount does not fit where, and the tag
 -- is "never" if no call as large as this one fits, "cheaper" if a cheaper model
 -- is to be asked, else what becomes of the rest if the account says so.
 
@@ -245,7 +245,8 @@ local function check(K, A, ctx)
   local hold = live(A[2])
   if A[5] == 'resume' then return nil, hold and ctx.call or A[2] end
   if hold then
-    return {why = 'claimed by call ' .. string.match(hold, '^[^' .. GS .. ']*') .. ', which is live', wait = UNTIL_CLAIM_ENDS}
+    return {why = 'claimed by call ' .. string.match(hold, '^[^' .. GS .. ']*') .. ', which is live', wait = UNTIL_CLAIM_ENDS,
+      tag = 'claimed'}
   end
   local no
   local amount = tonumber(A[1])

@@ -156,7 +156,7 @@ func TestJobHasOneLiveCall(t *testing.T) {
 		if r := s.enters(t, a); r.Refused {
 			t.Errorf("the same call again: %+v", r)
 		}
-		if r := s.enters(t, b); !Claimed(r.Why) || r.Final || r.Wait != time.Second {
+		if r := s.enters(t, b); r.Tag != "claimed" || r.Final || r.Wait != time.Second {
 			t.Errorf("another call: %+v", r)
 		}
 		s.leaves(t, a, jobs.Billed, 1)

@@ -97,7 +97,7 @@ func verdictOf(r lua.Reply) string {
 	switch {
 	case !r.Refused:
 		return "admitted"
-	case Claimed(r.Why):
+	case r.Tag == "claimed":
 		return "claimed"
 	case r.Final:
 		return "final"

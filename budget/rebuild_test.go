@@ -128,7 +128,7 @@ func TestCallsInFlightAreHeldAgainBeforeTheGateOpens(t *testing.T) {
 		}
 		twin := limited(call("twin", "b", small, 20), 100)
 		twin.Job = lost.Job
-		if r := s.enters(t, twin); !r.Refused || !Claimed(r.Why) {
+		if r := s.enters(t, twin); !r.Refused || r.Tag != "claimed" {
 			t.Errorf("its job has a live call: %+v", r)
 		}
 		s.resumes(t, lost) // by its own worker, which has not heard of it

@@ -178,18 +178,3 @@ func TestWhatSomebodyPausedIsNotPausedForMoney(t *testing.T) {
 		lacking()
 	})
 }
-
-func TestLentCountsWhatIsWithWorkers(t *testing.T) {
-	inWorld(t, Config{}, func(w *world) {
-		w.enqueue(batch("a"), 3)
-		w.enqueue(batch("b"), 3)
-		s := w.source("w1")
-		if n, err := w.q.Lent(w.ctx); n != 0 || err != nil {
-			t.Errorf("%d are lent at first: %v", n, err)
-		}
-		w.take(s, 4)
-		if n, err := w.q.Lent(w.ctx); n != 4 || err != nil {
-			t.Errorf("%d are lent of 4: %v", n, err)
-		}
-	})
-}

@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"time"
 
@@ -75,19 +74,6 @@ func (q *Queue) Backlog(ctx context.Context) (int64, error) {
 	var sum int64
 	for _, at := range all {
 		sum += at.left()
-	}
-	return sum, nil
-}
-
-// Lent is how many jobs of all batches are with a worker or deferred.
-func (q *Queue) Lent(ctx context.Context) (int64, error) {
-	var sum int64
-	consumers := q.jobs.ListConsumers(ctx)
-	for c := range consumers.Info() {
-		sum += int64(c.NumAckPending)
-	}
-	if err := consumers.Err(); err != nil {
-		return 0, fmt.Errorf("counting the jobs that are lent: %w", err)
 	}
 	return sum, nil
 }

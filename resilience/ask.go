@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -132,10 +131,9 @@ func passOf(r lua.Reply) (Pass, error) {
 
 // sortMoney takes over what ledger.lua says of its refusals.
 func (no *Refusal) sortMoney(r lua.Reply) {
-	if strings.HasPrefix(r.Why, "claimed") {
-		no.Guard = ClaimGuard
-	}
 	switch r.Tag {
+	case "claimed":
+		no.Guard = ClaimGuard
 	case "never":
 		no.Never = true
 	case "cheaper":
