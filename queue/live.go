@@ -122,6 +122,13 @@ func (s *Source) catchUp(ctx context.Context) error {
 	return nil
 }
 
+// forget takes a batch out of what is known, and of what is dealt from until
+// the list is made anew.
+func (s *Source) forget(id string) {
+	delete(s.known, id)
+	s.live = slices.DeleteFunc(s.live, func(l *live) bool { return l.Name == id })
+}
+
 // note takes over a manifest.
 func (s *Source) note(m *manifest) *live {
 	l := s.known[m.ID]
@@ -129,7 +136,7 @@ func (s *Source) note(m *manifest) *live {
 		return l
 	}
 	if m.Over {
-		delete(s.known, m.ID)
+		s.forget(m.ID)
 		return nil
 	}
 	if l == nil {
@@ -201,7 +208,7 @@ func (s *Source) retire(ctx context.Context, all map[string]*standing) error {
 			return err
 		}
 		if over || errors.Is(err, ErrNoBatch) {
-			delete(s.known, id)
+			s.forget(id)
 		}
 	}
 	return nil

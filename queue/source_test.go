@@ -555,3 +555,23 @@ func TestBatchThatWouldMissItsDeadlineComesFirst(t *testing.T) {
 		}
 	})
 }
+
+func TestBatchThatIsOverIsNotDealtThoughTheListCouldNotBeMadeAnew(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("a"), 3)
+		w.enqueue(batch("b"), 3)
+		s := w.source("w1")
+		w.take(s, 2)
+		m, err := w.q.manifest(w.ctx, "a")
+		w.must(err)
+		over := *m
+		over.Over, over.revision = true, m.revision+1
+		s.note(&over) // the broker is gone before the list is made anew
+		ready, _ := s.ready()
+		for _, l := range s.deal(ready, 4) {
+			if l.Name != "b" {
+				t.Errorf("batch %s is dealt from", l.Name)
+			}
+		}
+	})
+}
