@@ -52,7 +52,7 @@ func (q *quotaScene) use(t *testing.T, judge func(*world, audit.Use)) {
 	if racing && q.replicas != 2 {
 		t.Skip("a minute of a quota takes the race detector minutes, and two replicas the same ways")
 	}
-	s := scene{provider: simulator.Config{
+	s := scene{busy: true, provider: simulator.Config{
 		Latency: cmp.Or(q.latency, 500*time.Millisecond), Spread: 0.3, Keep: 1 << 20, Limits: map[string]simulator.Limit{"small": q.limit},
 	}}
 	perSecond, documents := max(q.limit.RequestsPerMinute, q.limit.TokensPerMinute/40)/60, short
