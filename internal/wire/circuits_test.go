@@ -20,6 +20,7 @@ const latency = time.Second
 // circuitScene has workers of so many slots and one model.
 func circuitScene(slots int) scene {
 	return scene{
+		busy:     true,
 		provider: simulator.Config{Latency: latency, Keep: 1 << 20},
 		tune: func(c *config.Config) {
 			c.Worker.Slots = slots

@@ -81,7 +81,7 @@ func limitedTo(perMinute int) map[string]simulator.Limit {
 }
 
 func TestTenJobsBehindALargeBatchTakeAtMostTwiceTheirTime(t *testing.T) {
-	busy := scene{provider: simulator.Config{Latency: time.Second, Spread: 0.2, Keep: 1 << 20}}
+	busy := scene{busy: true, provider: simulator.Config{Latency: time.Second, Spread: 0.2, Keep: 1 << 20}}
 	long := busy
 	long.changes = []changing{slowFor("large", time.Minute)}
 	long.tune = func(c *config.Config) {
@@ -130,7 +130,7 @@ func setTimeout(c *config.Config, d time.Duration) {
 }
 
 func TestWeightsHold(t *testing.T) {
-	slots := scene{provider: simulator.Config{Latency: time.Second, Spread: 0.2, Keep: 1 << 20}}
+	slots := scene{busy: true, provider: simulator.Config{Latency: time.Second, Spread: 0.2, Keep: 1 << 20}}
 	quota := slots
 	quota.provider.Limits = limitedTo(900)
 	quota.tune = func(c *config.Config) {
@@ -174,7 +174,7 @@ func TestWeightsHold(t *testing.T) {
 }
 
 func TestDeadlineIsMetBecauseTheBatchComesFirst(t *testing.T) {
-	s := scene{provider: simulator.Config{Latency: time.Second, Spread: 0.2, Keep: 1 << 20}}
+	s := scene{busy: true, provider: simulator.Config{Latency: time.Second, Spread: 0.2, Keep: 1 << 20}}
 	for name, test := range map[string]struct {
 		told bool
 		met  bool
@@ -215,7 +215,7 @@ func (w *world) calls(model string) int {
 
 // short of quota, the chain has a small model of 240 calls a minute and a large one.
 func scarceChain(large int) scene {
-	s := scene{provider: simulator.Config{Latency: time.Second, Spread: 0.2, Limits: limitedTo(240)}}
+	s := scene{busy: true, provider: simulator.Config{Latency: time.Second, Spread: 0.2, Limits: limitedTo(240)}}
 	s.tune = func(c *config.Config) {
 		c.Quotas = map[string]config.Quota{"small": {Requests: 240}}
 		if large > 0 {

@@ -24,6 +24,7 @@ type quotaScene struct {
 	warmUp   time.Duration // default 10s
 	measured time.Duration // default a minute
 	latency  time.Duration // default half a second
+	after    time.Duration // how long the judge looks on
 	since    time.Duration // when the first minute begins; default at once
 	perform  func(*world)  // what happens besides; may be nil
 	varied   bool          // documents are of many sizes, three times as large on average
@@ -69,7 +70,8 @@ func (q *quotaScene) use(t *testing.T, judge func(*world, audit.Use)) {
 		c.Worker.Slots = int(4+2*q.latency.Seconds())*perSecond/q.replicas + 4 // one may be gone
 	}
 	inWorld(t, s, func(w *world) {
-		w.submit(jobs.Batch{ID: "contracts", Chain: "cheap"}, documents(3*perSecond*int((q.warmUp+q.measured).Seconds())/2)...)
+		slots := w.config.Worker.Slots * (q.replicas + 1)
+		w.submit(jobs.Batch{ID: "contracts", Chain: "cheap"}, documents(slots+21*perSecond*int((q.warmUp+q.measured+q.after).Seconds())/20)...)
 		began := time.Now()
 		w.start(crew(q.replicas)...)
 		if q.perform != nil {
@@ -80,6 +82,9 @@ func (q *quotaScene) use(t *testing.T, judge func(*world, audit.Use)) {
 		time.Sleep(q.measured)
 		m := audit.Meter{Limit: q.limit, Calls: w.asked(), There: w.presence(began), Since: began.Add(q.since)}
 		u := m.Between(from, time.Now())
+		if w.progress("contracts").Queued == 0 {
+			t.Error("there were too few documents")
+		}
 		t.Logf("%d replicas: %.1f %% used, %.2f %% 429s, Jain %.3f, first minute %.2f", q.replicas, 100*u.Share, 100*u.Limited, u.Fairness, u.First)
 		judge(w, u)
 		w.untilOver("contracts")
@@ -258,7 +263,7 @@ func TestWhatSomebodyElseLeavesOfTheQuotaIsUsed(t *testing.T) {
 func TestLimitThatNobodyKnowsIsFoundAndFoundAgain(t *testing.T) {
 	for name, q := range map[string]quotaScene{"requests": ofRequests(600), "tokens": ofTokens(24_000)} {
 		t.Run(name, func(t *testing.T) {
-			q.set, q.limit.Silent, q.warmUp = config.Quota{}, true, 30*time.Second
+			q.set, q.limit.Silent, q.warmUp, q.after = config.Quota{}, true, 30*time.Second, 25*time.Second
 			half := q.limit
 			half.RequestsPerMinute /= 2
 			half.TokensPerMinute /= 2

@@ -176,7 +176,7 @@ func TestQuotaIsSharedByWeight(t *testing.T) {
 			if racing && i > 0 {
 				t.Skip("the race detector takes minutes for a minute of a quota, and all go the same ways")
 			}
-			s := scene{provider: simulator.Config{Latency: time.Second, Spread: 0.2, Keep: 1 << 20, Limits: map[string]simulator.Limit{"small": p.limit}}}
+			s := scene{busy: true, provider: simulator.Config{Latency: time.Second, Spread: 0.2, Keep: 1 << 20, Limits: map[string]simulator.Limit{"small": p.limit}}}
 			s.tune = func(c *config.Config) {
 				c.Quotas = map[string]config.Quota{"small": {Requests: int64(p.limit.RequestsPerMinute), Tokens: int64(p.limit.TokensPerMinute)}}
 				c.Worker.Slots = p.slots / p.replicas
