@@ -52,7 +52,7 @@ type scene struct {
 	changes    []changing           // between the processes and the rest of the world
 	latency    time.Duration        // of a message to the broker or from it
 	together   bool                 // all workers share a data folder
-	busy       bool                 // for minutes, so that a real Redis runs the scripts where there is one: it takes a fifth of the time
+	embedded   bool                 // its Redis is the embedded one, whose clock can be moved
 	alike      bool                 // documents are the same: the checker cannot tell whose a call is
 	dialTools  func(context.Context, string, tools.Server, func(string)) (tools.Session, error)
 }
@@ -116,9 +116,11 @@ func (s scene) stage(t *testing.T, f func(w *world)) {
 	synctest.Test(t, func(t *testing.T) { f(newWorld(t, dir, redis, c)) })
 }
 
+// startRedis starts a real server where there is one: it runs the scripts in a
+// quarter of the time.
 func (s scene) startRedis(t *testing.T) state {
 	t.Helper()
-	if s.busy && redistest.Installed() {
+	if !s.embedded && redistest.Installed() {
 		return real{t, redistest.Start(t)}
 	}
 	redis, err := embedded.StartRedis(embedded.RedisConfig{Driven: true})
