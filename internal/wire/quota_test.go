@@ -193,7 +193,7 @@ func TestQuotaOfASlowModelIsUsedUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := ofTokens(24_000)
-			q.latency, q.limit.Counts, q.varied, q.warmUp = test.latency, test.counts, test.varied, 20*time.Second+3*test.latency
+			q.latency, q.limit.Counts, q.varied, q.warmUp = test.latency, test.counts, test.varied, 20*time.Second+5*test.latency
 			if test.varied {
 				q.measured *= 3 // of few calls
 			}
