@@ -171,7 +171,7 @@ func TestTokensOfDocumentsOfManySizesAreShared(t *testing.T) {
 
 func TestLargeQuotaIsUsedUp(t *testing.T) {
 	if testing.Short() {
-		t.Skip("6,000 calls")
+		t.Skip("1,500 calls")
 	}
 	q := ofRequests(6000)
 	q.warmUp, q.measured = 5*time.Second, 10*time.Second
