@@ -189,7 +189,7 @@ type fleet struct {
 
 // play has the fleet work as long as f takes.
 func (f *fleet) play(t *testing.T, measure func(t *testing.T, p *provider)) {
-	bubble(t, func(t *testing.T, s *store) {
+	longBubble(t, func(t *testing.T, s *store) {
 		s.open(t)
 		p := f.provider
 		p.at, p.took, p.dice = time.Now(), make(map[string]float64), rand.New(rand.NewPCG(2, 3))

@@ -25,8 +25,8 @@ type store struct {
 	rdb  redis.UniversalClient
 	pass func(time.Duration) // lets time pass on the server; nil on a real one
 
-	clock hook   // of a bubble: sets the server's before each command
-	addr  string // of a bubble's server
+	clock redis.Hook // of a bubble: has the server see its time
+	addr  string     // of a bubble's server
 }
 
 // onEach runs the test on the embedded server and, where they are installed,
@@ -66,14 +66,28 @@ func onReal(t testing.TB) *store {
 func bubble(t *testing.T, test func(t *testing.T, s *store)) {
 	t.Parallel()
 	m := miniredis.RunT(t)
+	inBubble(t, m.Addr(), hook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+		m.SetTime(time.Now())
+		return next(ctx, cmd)
+	}), test)
+}
+
+// longBubble is a bubble in which a real server, where there is one, runs the
+// thousands of scripts of minutes of a fleet: it takes a tenth of the time.
+func longBubble(t *testing.T, test func(t *testing.T, s *store)) {
+	if !redistest.Installed() {
+		bubble(t, test)
+		return
+	}
+	t.Parallel()
+	inBubble(t, redistest.Start(t), redistest.Clock(time.Now), test)
+}
+
+func inBubble(t *testing.T, addr string, clock redis.Hook, test func(t *testing.T, s *store)) {
 	synctest.Test(t, func(t *testing.T) {
-		rdb := connect(t, m.Addr())
-		clock := hook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
-			m.SetTime(time.Now())
-			return next(ctx, cmd)
-		})
+		rdb := connect(t, addr)
 		rdb.AddHook(clock)
-		test(t, &store{rdb: rdb, clock: clock, addr: m.Addr()})
+		test(t, &store{rdb: rdb, clock: clock, addr: addr})
 	})
 }
 

@@ -9,6 +9,7 @@ package redistest
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,14 +40,20 @@ func Each(t *testing.T, test func(t *testing.T, rdb redis.UniversalClient)) {
 	})
 }
 
-// Client connects to a server, or to the nodes of a cluster, as Drover does.
+// Client connects to a server, or to the nodes of a cluster, as Drover does,
+// until the end of the test.
 func Client(t testing.TB, addrs ...string) redis.UniversalClient {
-	rdb := redis.NewUniversalClient(&redis.UniversalOptions{
-		Addrs: addrs, MaxRetries: -1, ContextTimeoutEnabled: true, PoolSize: 16,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
+	rdb := Connect(addrs...)
 	t.Cleanup(func() { _ = rdb.Close() })
 	return rdb
+}
+
+// Connect is Client for who closes it.
+func Connect(addrs ...string) redis.UniversalClient {
+	return redis.NewUniversalClient(&redis.UniversalOptions{
+		Addrs: addrs, MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true, DisableIdentity: true, PoolSize: 16,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
 }
 
 // OnAll runs f on the server, or on each master of the cluster in turn.
@@ -88,16 +95,29 @@ func (s *Server) launch(t testing.TB) {
 	t.Cleanup(s.Kill)
 }
 
+// Installed reports whether Start has a server to start.
+func Installed() bool {
+	_, err := find("redis-server")
+	return err == nil
+}
+
 // program finds a server, or skips the test.
 func program(t testing.TB, name string) string {
 	t.Helper()
-	variable := strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-	if path := os.Getenv(variable); path != "" {
-		return path
-	}
-	path, err := exec.LookPath(name)
+	path, err := find(name)
 	if err != nil {
-		t.Skipf("no %s on the PATH or in $%s", name, variable)
+		t.Skip(err)
 	}
 	return path
+}
+
+func find(name string) (path string, err error) {
+	variable := strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+	if path = os.Getenv(variable); path != "" {
+		return path, nil
+	}
+	if path, err = exec.LookPath(name); err != nil {
+		return "", fmt.Errorf("no %s on the PATH or in $%s", name, variable)
+	}
+	return path, nil
 }

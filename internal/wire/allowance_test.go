@@ -111,6 +111,9 @@ func TestAllowanceOverdrawsNoBudget(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if racing && name != "one is killed and Redis comes back empty" {
+				t.Skip("in which all goes wrong that does in the others")
+			}
 			inWorld(t, allowed(jobs.Dollars(0.003)), func(w *world) {
 				limit := jobs.Dollars(0.04)
 				w.submit(jobs.Batch{ID: "contracts", Budget: limit, WhenSpent: jobs.BuryWhenSpent}, short(400)...)
@@ -199,6 +202,9 @@ func TestAllowanceOfADeadWorkerIsPresumedSpent(t *testing.T) {
 func TestAllowanceOfTheLivingIsGivenBackAfterAnyOutage(t *testing.T) {
 	for name, away := range map[string]time.Duration{"short": 5 * time.Second, "long": 12 * time.Minute} {
 		t.Run(name, func(t *testing.T) {
+			if racing && name == "long" {
+				t.Skip("the race detector takes minutes for twelve in which nothing happens")
+			}
 			inWorld(t, allowed(jobs.Dollars(0.003)), func(w *world) {
 				w.submit(jobs.Batch{ID: "contracts"}, short(200)...)
 				w.start("a", "b")

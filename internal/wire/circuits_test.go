@@ -103,9 +103,9 @@ func TestThreeProbesAreInFlightOfAWholeFleetAndAnOutageCostsNoMore(t *testing.T)
 		w.submit(jobs.Batch{ID: "contracts"}, short(400)...)
 		w.start(crew(8)...)
 		time.Sleep(5 * time.Second)
-		w.outage("", 5*time.Minute)
+		w.outage("", 3*time.Minute)
 		opened := w.opens()
-		over := opened.Add(5*time.Minute - 10*time.Second)
+		over := opened.Add(3*time.Minute - 10*time.Second)
 		time.Sleep(time.Until(over))
 		refused := 0
 		for _, c := range w.between(opened.Add(-10*time.Second), over) {
@@ -115,8 +115,8 @@ func TestThreeProbesAreInFlightOfAWholeFleetAndAnOutageCostsNoMore(t *testing.T)
 		}
 		probes := w.between(opened.Add(latency), over)
 		most := mostAtOnce(probes, latency)
-		const rounds, inFlight = 10, 8 * 4
-		t.Logf("in five minutes %d calls reached the dead model, %d of them probes, at most %d at once", refused, len(probes), most)
+		const rounds, inFlight = 6, 8 * 4
+		t.Logf("in three minutes %d calls reached the dead model, %d of them probes, at most %d at once", refused, len(probes), most)
 		if most > 3 || len(probes) == 0 || len(probes) > 3*rounds || refused > inFlight+3*rounds {
 			w.Errorf("%d calls reached the dead model, %d of them probes, %d at once; want 3 at once and no more than %d and 3 in each of %d rounds", refused, len(probes), most, inFlight, rounds)
 		}
@@ -203,13 +203,13 @@ func TestReplicaWithoutDNSOpensOnlyItsOwnCircuit(t *testing.T) {
 
 func TestModelThatReturnsIsFoundAndFullyUsed(t *testing.T) {
 	inWorld(t, circuitScene(4), func(w *world) {
-		w.submit(jobs.Batch{ID: "contracts"}, short(1200)...)
+		w.submit(jobs.Batch{ID: "contracts"}, short(700)...)
 		w.start(crew(2)...)
 		var first, full []time.Duration
-		for i := range 5 {
+		for _, down := range []time.Duration{30 * time.Second, 44 * time.Second, 58 * time.Second} {
 			time.Sleep(5 * time.Second)
-			w.outage("", time.Duration(30+7*i)*time.Second)
-			back := time.Now().Add(time.Duration(30+7*i) * time.Second)
+			w.outage("", down)
+			back := time.Now().Add(down)
 			time.Sleep(time.Until(back.Add(45 * time.Second)))
 			calls := w.between(back, time.Now())
 			if len(calls) == 0 {
@@ -220,9 +220,9 @@ func TestModelThatReturnsIsFoundAndFullyUsed(t *testing.T) {
 		}
 		slices.Sort(first)
 		slices.Sort(full)
-		t.Logf("first answer after %v in the median and %v at worst, full rate after %v and %v", first[2], first[4], full[2], full[4])
+		t.Logf("first answer after %v in the median and %v at worst, full rate after %v and %v", first[1], first[2], full[1], full[2])
 		recovery := w.config.Breaker.Recovery
-		if first[4] > recovery+latency+2*time.Second || full[0] < 0 || full[4] > recovery+15*time.Second {
+		if first[2] > recovery+latency+2*time.Second || full[0] < 0 || full[2] > recovery+15*time.Second {
 			w.Errorf("answers came again %v after the model, and all slots were busy after %v; it is probed every %v", first, full, recovery)
 		}
 	})

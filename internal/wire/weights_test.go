@@ -59,11 +59,11 @@ func (p *parting) due() []float64 {
 // settling is until a parting is measured: by then the head starts are over.
 const settling = 20 * time.Second
 
-// parted is how long it is measured, twice as long where the smallest part is a
-// hundred calls a minute: five more or less are five per cent.
+// parted is how long it is measured, longer where the smallest part is a hundred
+// calls a minute: five more or less are five per cent.
 func (p *parting) parted() time.Duration {
 	if slices.Min(p.due()) < 0.2 {
-		return 2 * time.Minute
+		return 90 * time.Second
 	}
 	return time.Minute
 }
@@ -134,8 +134,8 @@ func partings() []parting {
 		{acme(1, 2, 5), perMinute(900), 4, 48},
 		{acme(2, 3, 5), perMinute(300), 2, 256}, // so many that jobs go back to the queue
 		{[]partner{{"acme", 1, 0}, {"acme", 3, 0}, {"globex", 9, 0}}, perMinute(900), 2, 192},
-		{[]partner{{"acme", 1, 30}, {"globex", 1, 300}}, tokens(160_000), 4, 192},
-		{sizes, tokens(160_000), 1, 192},
+		{[]partner{{"acme", 1, 30}, {"globex", 1, 300}}, tokens(80_000), 4, 96},
+		{sizes, tokens(80_000), 1, 96},
 		{sizes, mixed, 2, 192},
 	}
 }

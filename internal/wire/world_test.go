@@ -19,6 +19,7 @@ import (
 	"github.com/drover-batch/drover/internal/audit"
 	"github.com/drover-batch/drover/internal/config"
 	"github.com/drover-batch/drover/internal/embedded"
+	"github.com/drover-batch/drover/internal/redistest"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/llm/simulator"
 	"github.com/drover-batch/drover/tools"
@@ -51,6 +52,7 @@ type scene struct {
 	changes    []changing           // between the processes and the rest of the world
 	latency    time.Duration        // of a message to the broker or from it
 	together   bool                 // all workers share a data folder
+	embedded   bool                 // its Redis is the embedded one, whose clock can be moved
 	alike      bool                 // documents are the same: the checker cannot tell whose a call is
 	dialTools  func(context.Context, string, tools.Server, func(string)) (tools.Session, error)
 }
@@ -66,7 +68,7 @@ type world struct {
 	ctx      context.Context
 	config   *config.Config
 	broker   *broker
-	redis    *embedded.Redis
+	redis    state
 	provider *provider
 	client   *Servers      // of whoever submits and asks
 	latency  time.Duration // of a message between a process and the broker
@@ -109,13 +111,24 @@ func (s scene) stage(t *testing.T, f func(w *world)) {
 	t.Helper()
 	t.Parallel()
 	dir := scratch(t)
-	redis, err := embedded.StartRedis(embedded.RedisConfig{Driven: true}) // outside: it has a socket
+	redis := s.startRedis(t) // outside: it has a socket
+	c := configure(t, dir, s)
+	synctest.Test(t, func(t *testing.T) { f(newWorld(t, dir, redis, c)) })
+}
+
+// startRedis starts a real server where there is one: it runs the scripts in a
+// quarter of the time.
+func (s scene) startRedis(t *testing.T) state {
+	t.Helper()
+	if !s.embedded && redistest.Installed() {
+		return real{t, redistest.Start(t)}
+	}
+	redis, err := embedded.StartRedis(embedded.RedisConfig{Driven: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(redis.Close)
-	c := configure(t, dir, s)
-	synctest.Test(t, func(t *testing.T) { f(newWorld(t, dir, redis, c)) })
+	return driven{redis}
 }
 
 // live is a world from its beginning to its end.
@@ -159,7 +172,7 @@ func configure(t *testing.T, dir string, s scene) *config.Config {
 // chain is one of these models, in order.
 func chain(models ...string) config.Chain { return config.Chain{Models: models} }
 
-func newWorld(t *testing.T, dir string, redis *embedded.Redis, c *config.Config) *world {
+func newWorld(t *testing.T, dir string, redis state, c *config.Config) *world {
 	return &world{
 		TB: t, ctx: t.Context(), config: c, redis: redis,
 		broker:   &broker{TB: t, dir: dir},

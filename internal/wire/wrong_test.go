@@ -30,9 +30,18 @@ func TestWrongProtocolsAreCaught(t *testing.T) {
 	var rows []string
 	t.Run("all", func(t *testing.T) {
 		for _, v := range wrongs {
+			v.scene.embedded = !racing // some of the mistakes are about what it alone lets pass
 			t.Run(v.name, func(t *testing.T) {
-				t.Run("right", func(t *testing.T) { inWorld(t, v.scene, v.play) })
+				t.Run("right", func(t *testing.T) {
+					if racing && v.name == "calls in flight not held again after a flush" {
+						t.Skip("see TestCallsInFlightAreHeldAgainAfterAFlush")
+					}
+					inWorld(t, v.scene, v.play)
+				})
 				t.Run("wrong", func(t *testing.T) {
+					if racing {
+						t.Skip("the ways of what nobody runs")
+					}
 					v.isCaught(t, func(row string) {
 						mu.Lock()
 						defer mu.Unlock()
