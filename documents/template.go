@@ -201,7 +201,7 @@ func (p *part) render(d *jobs.Document) (string, error) {
 	}
 	values := make(map[string]string, len(p.uses))
 	for _, u := range p.uses {
-		values[u.name], _ = value(d, u.name)
+		values[u.name] = value(d, u.name)
 	}
 	var b strings.Builder
 	if err := p.template.Execute(&b, values); err != nil {
@@ -214,31 +214,32 @@ func (p *part) render(d *jobs.Document) (string, error) {
 func (p *part) join(d *jobs.Document) string {
 	filled := slices.Clone(p.pieces)
 	for i := 1; i < len(filled); i += 2 {
-		filled[i], _ = value(d, filled[i])
+		filled[i] = value(d, filled[i])
 	}
 	return strings.Join(filled, "")
 }
 
 // value looks a name up in a document: its own properties, then its fields.
-func value(d *jobs.Document, name string) (string, bool) {
+// It is empty for what the document does not offer.
+func value(d *jobs.Document, name string) string {
 	switch name {
 	case "Text":
-		return paged(d.Text()), true
+		return paged(d.Text())
 	case "Source":
-		return d.Source, true
+		return d.Source
 	case "Name":
-		return path.Base(d.Source), true
+		return path.Base(d.Source)
 	}
 	if v, ok := d.Fields[name]; ok {
-		return v, true
+		return v
 	}
 	if isText(name) {
-		return paged(d.Text()), true
+		return paged(d.Text())
 	}
-	return "", false
+	return ""
 }
 
-// offers reports whether a document has a value of that name, see value.
+// offers reports whether a document has a value of that name.
 func offers(d *jobs.Document, name string) bool {
 	switch name {
 	case "Text", "Source", "Name":
