@@ -116,7 +116,7 @@ func (c *Cluster) stop() {
 func startCluster(path, dir string, replicas int, timeout time.Duration) (*Cluster, error) {
 	c := &Cluster{}
 	for i := range 3 * (1 + replicas) {
-		s, err := listen(path, filepath.Join(dir, fmt.Sprint(i)), "--cluster-enabled", "yes",
+		s, err := listen(path, filepath.Join(dir, fmt.Sprint(i)), "--port", "--cluster-enabled", "yes",
 			"--cluster-node-timeout", fmt.Sprint(timeout.Milliseconds()), "--repl-diskless-sync-delay", "0")
 		if err != nil {
 			c.stop()

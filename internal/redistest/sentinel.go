@@ -28,7 +28,7 @@ func StartWatched(t testing.TB, password string) *Watched {
 		if password != "" && name != "sentinel" {
 			args = append(args, "--requirepass", password, "--masterauth", password)
 		}
-		s, err := listen(path, filepath.Join(dir, name), args...)
+		s, err := listen(path, filepath.Join(dir, name), "--port", args...)
 		if err != nil {
 			t.Fatal(err)
 		}

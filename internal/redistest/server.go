@@ -71,8 +71,8 @@ func (s *Server) start() error {
 }
 
 // listen starts a server on a port of this machine, in a folder of its own.
-// args may name files in that folder.
-func listen(path, dir string, args ...string) (*Server, error) {
+// door is the argument that names the port; others may name files in that folder.
+func listen(path, dir, door string, args ...string) (*Server, error) {
 	var err error
 	for range 5 { // somebody else may take the port first
 		var port string
@@ -80,7 +80,7 @@ func listen(path, dir string, args ...string) (*Server, error) {
 			return nil, err
 		}
 		s := &Server{Addr: "127.0.0.1:" + port, path: path, dir: dir}
-		s.args = append(append([]string{}, args...), "--port", port, "--bind", "127.0.0.1", "--save", "")
+		s.args = append(append([]string{}, args...), door, port, "--bind", "127.0.0.1", "--save", "")
 		if err = os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
@@ -95,14 +95,9 @@ func listen(path, dir string, args ...string) (*Server, error) {
 // certificate it trusts. The files are in PEM; ca signed all certificates.
 func StartTLS(t testing.TB, ca, cert, key string) *Server {
 	t.Helper()
-	port, err := freePort()
+	s, err := listen(program(t, "redis-server"), t.TempDir(), "--tls-port", "--port", "0",
+		"--tls-ca-cert-file", ca, "--tls-cert-file", cert, "--tls-key-file", key)
 	if err != nil {
-		t.Fatal(err)
-	}
-	s := &Server{Addr: "127.0.0.1:" + port, path: program(t, "redis-server"), dir: t.TempDir()}
-	s.args = []string{"--port", "0", "--tls-port", port, "--bind", "127.0.0.1", "--save", "",
-		"--tls-ca-cert-file", ca, "--tls-cert-file", cert, "--tls-key-file", key}
-	if err := s.start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Kill)
