@@ -1,6 +1,8 @@
 package resilience
 
 import (
+	"fmt"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -248,6 +250,43 @@ func TestClockPutBackChangesNothing(t *testing.T) {
 		d.refuse(newCall("a"))
 		d.pass(100 * time.Millisecond)
 		d.admit(newCall("a"))
+	})
+}
+
+func TestCallsAfterTheClockWasPutBackGiveTheirPlaceBack(t *testing.T) {
+	underQuota(t, Quota{Concurrent: 1}, func(t *testing.T, d *desk) {
+		d.needsTime()
+		d.leave(d.admit(newCall("a")), jobs.Attempt{})
+		d.pass(-time.Millisecond) // as after a failover to a server that is a little behind
+		for range 3 {
+			d.leave(d.admit(newCall("a")), jobs.Attempt{})
+		}
+		if n := d.quota().InFlight; n != 0 {
+			t.Errorf("%d in flight, want none", n)
+		}
+	})
+}
+
+func TestMemosOfTheLastBuildAreReadAsTheyWereMeant(t *testing.T) {
+	underQuota(t, Quota{RequestsPerMinute: 600}, func(t *testing.T, d *desk) {
+		d.needsTime()
+		left := func(n int64) jobs.Attempt {
+			return jobs.Attempt{Quota: &jobs.Quota{RequestsLimit: 600, RequestsLeft: n, TokensLimit: -1, TokensLeft: -1}}
+		}
+		d.leave(d.admit(newCall("a")), left(600))
+		d.pass(time.Second)
+		d.leave(d.admit(newCall("a")), jobs.Attempt{Kind: jobs.RateLimited, RetryAfter: time.Hour})
+		d.pass(2 * time.Hour)
+		c := d.admit(newCall("a"))
+		q := numbers(d.rdb.HMGet(t.Context(), d.keys.Key("quota", "small"), "at", "rsum", "tsum", "shift", "rbooked", "tbooked").Val())
+		memo := fmt.Sprintf("limiter\x1f%.0f 0 %.0f %.0f %.0f %.0f %.0f", q[0], q[1], q[2], q[3], q[4], q[5])
+		record := d.rdb.HGet(t.Context(), d.keys.Key("records"), c.ID).Val()
+		record = regexp.MustCompile("limiter\x1f[^\x1e\x1f]*").ReplaceAllLiteralString(record, memo)
+		d.rdb.HSet(t.Context(), d.keys.Key("records"), c.ID, record)
+		d.leave(c, left(300))
+		d.pass(time.Second)
+		d.admit(newCall("a"))
+		within(t, "gap", d.enter(newCall("a")).Wait, 95*time.Millisecond, 110*time.Millisecond)
 	})
 }
 
