@@ -366,6 +366,7 @@ local function post(hold, now, held, spent, presumed, ambiguous)
 end
 
 local function leave(K, A, ctx)
+  if ctx.booked then return end
   locate(K[1])
   local cost = tonumber(A[1])
   local ambiguous = A[5] == 'presumed' and cost or 0

@@ -154,6 +154,31 @@ func TestDeadWorkerFreesItsPlace(t *testing.T) {
 	})
 }
 
+func TestCallThatTheBookHasAtARebuildingGivesItsPlaceBack(t *testing.T) {
+	underQuota(t, Quota{Concurrent: 2}, func(t *testing.T, d *desk) {
+		told, dead := d.admit(newCall("a")), d.admit(newCall("a")) // they ended while Redis was away
+		epoch, err := d.script.NewEpoch(t.Context(), d.rdb)
+		if err == nil {
+			err = d.script.Open(t.Context(), d.rdb, epoch, []string{told.ID, dead.ID})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.leave(told, jobs.Attempt{})
+		d.leave(told, jobs.Attempt{})
+		if n := d.quota().InFlight; n != 1 {
+			t.Errorf("%d in flight, want the one that nobody has heard of", n)
+		}
+		d.needsTime()
+		d.pass(lease)
+		d.enter(newCall("b"))
+		d.leave(dead, jobs.Attempt{})
+		if n := d.quota().InFlight; n != 1 {
+			t.Errorf("%d in flight, want the new one", n)
+		}
+	})
+}
+
 func TestUnmadeCallGivesEverythingBack(t *testing.T) {
 	underQuota(t, Quota{RequestsPerMinute: 60, TokensPerMinute: 6000, Concurrent: 1}, func(t *testing.T, d *desk) {
 		d.needsTime()
