@@ -288,7 +288,8 @@ local function apply(K, A, ctx, field)
   for i = 1, #accounts do
     local a = accounts[i]
     local b = a.book
-    if b.described ~= a.terms then
+    -- Whoever restores a call after a loss does not know its batch's terms.
+    if b.described ~= a.terms and (A[5] ~= 'resume' or not b.name) then
       describe(b, a.terms)
       b.described = a.terms
     end
