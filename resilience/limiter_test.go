@@ -292,6 +292,26 @@ func TestCallsAfterTheClockWasPutBackGiveTheirPlaceBack(t *testing.T) {
 	})
 }
 
+func TestWhoWaitsWhenTheClockIsPutBackHasItsTurn(t *testing.T) {
+	underQuota(t, Quota{Concurrent: 1}, func(t *testing.T, d *desk) {
+		d.needsTime()
+		last := d.admit(newCall("a"))
+		d.refuse(newCall("b"))
+		d.pass(-time.Hour)
+		for _, other := range []string{"c", "d", "e"} { // each comes after b
+			d.refuse(newCall("b"))
+			d.pass(10 * time.Millisecond)
+			d.refuse(newCall(other))
+			d.leave(last, jobs.Attempt{})
+			if !d.enter(newCall("b")).Refused {
+				return
+			}
+			last = d.admit(newCall(other))
+		}
+		t.Error("three who came later went first")
+	})
+}
+
 func TestMemosOfTheLastBuildAreReadAsTheyWereMeant(t *testing.T) {
 	underQuota(t, Quota{RequestsPerMinute: 600}, func(t *testing.T, d *desk) {
 		d.needsTime()
