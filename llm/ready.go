@@ -80,11 +80,11 @@ func (o *openAI) lower(e *edit, m fields, endpoint string, limit int) {
 // fields are the members of a ready body that we read or replace.
 type fields map[string]gjson.Result
 
-// controlled are their names. The first group is ours to set; the second
-// would name models, or make input or output that nobody can count before the
-// call, so no budget could hold.
+// controlled are their names. The first group is ours to set or to look at; the
+// second would name models, or make input or output that nobody can count before
+// the call, so no budget could hold.
 var controlled = []string{
-	"model", "n", "max_tokens", "max_completion_tokens", "max_output_tokens", "stream", "stream_options",
+	"model", "n", "max_tokens", "max_completion_tokens", "max_output_tokens", "stream", "stream_options", "service_tier",
 	"models", "n_predict", "best_of", "background", "previous_response_id", "conversation", "prompt",
 }
 
@@ -98,6 +98,9 @@ func (m fields) foreign() *jobs.Failure {
 	}
 	if n := m["n"]; n.Exists() && n.Type != gjson.Null && n.Num != float64(count(n)) {
 		return jobs.Failf(jobs.InvalidRequest, "the request's n must be a positive whole number")
+	}
+	if m["service_tier"].Str == "priority" {
+		return jobs.Failf(jobs.InvalidRequest, "the request asks for priority, which costs more than the price that budgets hold for")
 	}
 	return nil
 }

@@ -53,7 +53,8 @@ func TestReadyBodiesCannotGetRoundTheConfiguration(t *testing.T) {
 		{chatEndpoint, `{"model":"a","model":"b"}`}, {chatEndpoint, `{"Model":"b"}`}, {chatEndpoint, `{"mod\u0065l":"a","model":"b"}`},
 		{chatEndpoint, `{"max_tokens":1,"max_tokens":99999}`}, {chatEndpoint, `{"MAX_TOKENS":99999}`},
 		{chatEndpoint, `{"models":["dear"]}`}, {chatEndpoint, `{"n":-1}`}, {chatEndpoint, `{"n":"5"}`}, {chatEndpoint, `{"n":1e12}`}, {chatEndpoint, `{"n":1.5}`},
-		{responsesEndpoint, `{"previous_response_id":"resp_1"}`}, {responsesEndpoint, `{"background":true}`}, {responsesEndpoint, `{"prompt":{"id":"pmpt_1"}}`}, {chatEndpoint, `{"n_predict":-1}`},
+		{responsesEndpoint, `{"previous_response_id":"resp_1"}`}, {responsesEndpoint, `{"background":true}`}, {responsesEndpoint, `{"prompt":{"id":"pmpt_1"}}`},
+		{chatEndpoint, `{"service_tier":"priority"}`}, {responsesEndpoint, `{"service_tier":"auto","service_t\u0069er":"priority"}`}, {chatEndpoint, `{"n_predict":-1}`},
 		{chatEndpoint, `[]`}, {chatEndpoint, `{"model":`}, {chatEndpoint, ``}, {chatEndpoint, `"x"`},
 		{"/v1/files", `{}`}, {"/v1/../admin", `{}`}, {"", `{}`},
 	} {
