@@ -288,7 +288,8 @@ local function apply(K, A, ctx, field)
   for i = 1, #accounts do
     local a = accounts[i]
     local b = a.book
-    if b.described ~= a.terms then
+    -- Whoever restores a call after a loss does not know its batch's terms.
+    if b.described ~= a.terms and (A[5] ~= 'resume' or not b.name) then
       describe(b, a.terms)
       b.described = a.terms
     end
@@ -366,6 +367,7 @@ local function post(hold, now, held, spent, presumed, ambiguous)
 end
 
 local function leave(K, A, ctx)
+  if ctx.booked then return end
   locate(K[1])
   local cost = tonumber(A[1])
   local ambiguous = A[5] == 'presumed' and cost or 0

@@ -163,6 +163,29 @@ func TestCallThatHadLeftBeforeItsOutcomeWasStoredIsInTheRebuiltSums(t *testing.T
 	})
 }
 
+func TestRestoringACallForgetsNoTermsOfItsBatch(t *testing.T) {
+	t.Parallel()
+	onEach(t, Config{}, func(t *testing.T, s *store) {
+		first, lost := limited(call("first", "b", small, 40), 100), limited(call("lost", "b", small, 50), 100)
+		first.AlertAt, lost.AlertAt = []float64{0.8}, []float64{0.8}
+		s.spend(t, first)
+		s.enters(t, lost)
+		keys := s.script.Keys() // which the last second before a failover may lose
+		s.rdb.HDel(t.Context(), keys.Key("records"), lost.ID)
+		s.rdb.ZRem(t.Context(), keys.Key("calls"), lost.ID)
+		s.rdb.HDel(t.Context(), keys.Key("ledger", "live"), string(lost.Job))
+		s.shuts(t)
+		s.restores(t, bookOf(spendOf(first, s.now(), 40, jobs.Billed)), spendOf(lost, s.now(), 50, jobs.Presumed))
+		if sum := s.sum(t, "batch:b"); sum.Limit != 100 || sum.Held != 50 {
+			t.Errorf("rebuilt: %+v", sum)
+		}
+		s.leaves(t, lost, jobs.Billed, 50)
+		if got := s.raised(t); len(got) != 1 {
+			t.Errorf("90 %% of the budget are spent, and the alerts are %q", got)
+		}
+	})
+}
+
 func TestRestoredCallOfADeadWorkerIsPresumedPaid(t *testing.T) {
 	t.Parallel()
 	onEach(t, Config{}, func(t *testing.T, s *store) {

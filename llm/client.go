@@ -33,7 +33,7 @@ type protocol interface {
 	// is answered with at most limit tokens.
 	encode(req *jobs.Request, limit int) (path string, body []byte, fail *jobs.Failure)
 
-	// decode reads the body of a response with status 200 to such a request.
+	// decode reads the body of a response of success to such a request.
 	// A failure that was paid for carries the answer.
 	decode(req *jobs.Request, body []byte) (*jobs.Answer, *jobs.Failure)
 }
@@ -152,7 +152,7 @@ func (c *Client) Ask(ctx context.Context, req *jobs.Request, maxOutput int) (*jo
 	if fail != nil {
 		return nil, fail
 	}
-	if resp.status != http.StatusOK {
+	if !succeeded(resp.status) {
 		return nil, c.rejected(resp)
 	}
 	answer, fail := c.wire.decode(req, resp.body)

@@ -272,6 +272,21 @@ func TestEndlessAnswersAreNotReadToTheEnd(t *testing.T) {
 	}
 }
 
+func TestSuccessOfAnotherNumberIsPaidFor(t *testing.T) {
+	body := `{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2}}`
+	for _, status := range []int{201, 202, 203, 206} {
+		for _, body := range []string{body, body[:20], ""} {
+			a, err := mustNew(t, model("openai"), says(status, nil, body)).Ask(t.Context(), prompt("x"), 0)
+			if a != nil && a.Text == "Hi" && a.Status == status {
+				continue
+			}
+			if f := failure(t, err); f.Billing != jobs.Presumed || !f.Kind.Retryable() {
+				t.Errorf("%d %q: %v, %s", status, body, f, f.Billing)
+			}
+		}
+	}
+}
+
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	reached := false
 	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))

@@ -60,9 +60,11 @@ func decodeEmbeddings(model string, root gjson.Result) (*jobs.Answer, *jobs.Fail
 	if !root.Get("data.0").Exists() {
 		return nil, reported(model, root, "answered without an embedding")
 	}
+	usage := chatUsage(root.Get("usage"))
+	usage.Input, usage.Output = usage.Total(), 0 // some say the total alone
 	return &jobs.Answer{
 		Finish: jobs.FinishStop,
-		Usage:  chatUsage(root.Get("usage")),
+		Usage:  usage,
 		Model:  root.Get("model").String(),
 	}, nil
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/drover-batch/drover/jobs"
 )
 
-// rejected makes the failure of a response with another status than 200.
+// rejected makes the failure of a response with a status that is no success.
 func (c *Client) rejected(resp *response) *jobs.Failure {
 	said := complaintOf(resp.body)
 	kind, billing := said.judge(resp.status)
@@ -37,8 +37,8 @@ func (c *Client) rejected(resp *response) *jobs.Failure {
 	return fail
 }
 
-// unusable completes a failure that decode found in a response with status
-// 200. Whatever such a response says, it has been computed.
+// unusable completes a failure that decode found in a response of success.
+// Whatever such a response says, it has been computed.
 func (c *Client) unusable(fail *jobs.Failure, resp *response, req *jobs.Request) *jobs.Failure {
 	fail.Status = resp.status
 	fail.Message, fail.Code = c.scrub(fail.Message), c.scrub(fail.Code)

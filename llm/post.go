@@ -49,13 +49,17 @@ func (c *Client) post(ctx context.Context, path string, body []byte) (*response,
 	}
 	defer func() { _ = res.Body.Close() }()
 	data, err := readAll(res, maxResponse)
-	if err != nil && res.StatusCode == http.StatusOK {
+	if err != nil && succeeded(res.StatusCode) {
 		fail := c.lost(ctx, err, jobs.Presumed)
 		fail.Quota, fail.RequestID = quota(res.Header), requestID(res.Header)
 		return nil, fail
 	}
 	return &response{res.StatusCode, res.Header, data}, nil
 }
+
+// succeeded reports whether a response with this status has been computed, and
+// is to be paid.
+func succeeded(status int) bool { return status/100 == 2 }
 
 // The headers of every request. Idempotency keys must not be among them: they
 // would make net/http resend a request that was lost after it was sent.

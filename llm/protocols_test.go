@@ -184,6 +184,8 @@ func TestNewerAnswersAreRead(t *testing.T) {
 			jobs.Answer{Text: "Hi", Finish: jobs.FinishStop, Model: "gpt-5", Usage: jobs.Usage{Input: 7, CachedInput: 2, CacheWrite: 4, Output: 9, Reasoning: 6}}},
 		"embeddings": {"openai-embeddings", `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.10, -2e-3]}],"model":"text-embedding-3-small","usage":{"prompt_tokens":8,"total_tokens":8}}`,
 			jobs.Answer{Text: "[0.10, -2e-3]", Finish: jobs.FinishStop, Model: "text-embedding-3-small", Usage: jobs.Usage{Input: 8}}},
+		"embeddings whose total alone is said": {"openai-embeddings", `{"data":[{"embedding":[0.5]}],"model":"voyage-3.5","usage":{"total_tokens":8}}`,
+			jobs.Answer{Text: "[0.5]", Finish: jobs.FinishStop, Model: "voyage-3.5", Usage: jobs.Usage{Input: 8}}},
 		"thinking": {"anthropic", `{"model":"claude","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":50,"output_tokens_details":{"thinking_tokens":40}}}`,
 			jobs.Answer{Text: "Hi", Finish: jobs.FinishStop, Model: "claude", Usage: jobs.Usage{Input: 3, Output: 50, Reasoning: 40}}},
 		"gemini": {"gemini", `{"candidates":[{"content":{"role":"model","parts":[{"text":"hm","thought":true},{"text":"Hi "},{"text":"there","thoughtSignature":"x"}]},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":10,"toolUsePromptTokenCount":2,"cachedContentTokenCount":4,"candidatesTokenCount":5,"thoughtsTokenCount":20,"totalTokenCount":37},"modelVersion":"gemini-2.5-flash","responseId":"r1"}`,

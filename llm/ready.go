@@ -27,6 +27,9 @@ func (o *openAI) ready(req *jobs.Request, limit int) ([]byte, *jobs.Failure) {
 	if fail := m.foreign(); fail != nil {
 		return nil, fail
 	}
+	if n := count(m["n"]); req.Endpoint == chatEndpoint && n > int64(limit) {
+		return nil, jobs.Failf(jobs.Refused, "the request asks for %d answers, and %s may give %d tokens for all of them", n, o.model.Name, limit)
+	}
 	var edit edit
 	edit.set(m, "model", string(appendString(nil, o.model.Upstream)))
 	if m["stream"].Exists() {
@@ -50,7 +53,7 @@ func (o *openAI) lower(e *edit, m fields, endpoint string, limit int) {
 		names = []string{"max_output_tokens"}
 	default:
 		names = []string{"max_completion_tokens", "max_tokens"}
-		limit = max(1, limit/int(max(1, count(m["n"]))))
+		limit /= int(max(1, count(m["n"])))
 	}
 	found := false
 	for _, name := range names {
@@ -77,12 +80,12 @@ func (o *openAI) lower(e *edit, m fields, endpoint string, limit int) {
 // fields are the members of a ready body that we read or replace.
 type fields map[string]gjson.Result
 
-// controlled are their names. The first group is ours to set; the second
-// would name models, or make input or output that nobody can count before the
-// call, so no budget could hold.
+// controlled are their names. The first group is ours to set or to look at; the
+// second would name models, or make input or output that nobody can count before
+// the call, so no budget could hold.
 var controlled = []string{
-	"model", "n", "max_tokens", "max_completion_tokens", "max_output_tokens", "stream", "stream_options",
-	"models", "n_predict", "best_of", "background", "previous_response_id", "conversation",
+	"model", "n", "max_tokens", "max_completion_tokens", "max_output_tokens", "stream", "stream_options", "service_tier",
+	"models", "n_predict", "best_of", "background", "previous_response_id", "conversation", "prompt",
 }
 
 // foreign refuses what a job may not say.
@@ -95,6 +98,9 @@ func (m fields) foreign() *jobs.Failure {
 	}
 	if n := m["n"]; n.Exists() && n.Type != gjson.Null && n.Num != float64(count(n)) {
 		return jobs.Failf(jobs.InvalidRequest, "the request's n must be a positive whole number")
+	}
+	if m["service_tier"].Str == "priority" {
+		return jobs.Failf(jobs.InvalidRequest, "the request asks for priority, which costs more than the price that budgets hold for")
 	}
 	return nil
 }

@@ -53,13 +53,27 @@ func TestReadyBodiesCannotGetRoundTheConfiguration(t *testing.T) {
 		{chatEndpoint, `{"model":"a","model":"b"}`}, {chatEndpoint, `{"Model":"b"}`}, {chatEndpoint, `{"mod\u0065l":"a","model":"b"}`},
 		{chatEndpoint, `{"max_tokens":1,"max_tokens":99999}`}, {chatEndpoint, `{"MAX_TOKENS":99999}`},
 		{chatEndpoint, `{"models":["dear"]}`}, {chatEndpoint, `{"n":-1}`}, {chatEndpoint, `{"n":"5"}`}, {chatEndpoint, `{"n":1e12}`}, {chatEndpoint, `{"n":1.5}`},
-		{responsesEndpoint, `{"previous_response_id":"resp_1"}`}, {responsesEndpoint, `{"background":true}`}, {chatEndpoint, `{"n_predict":-1}`},
+		{responsesEndpoint, `{"previous_response_id":"resp_1"}`}, {responsesEndpoint, `{"background":true}`}, {responsesEndpoint, `{"prompt":{"id":"pmpt_1"}}`},
+		{chatEndpoint, `{"service_tier":"priority"}`}, {responsesEndpoint, `{"service_tier":"auto","service_t\u0069er":"priority"}`}, {chatEndpoint, `{"n_predict":-1}`},
 		{chatEndpoint, `[]`}, {chatEndpoint, `{"model":`}, {chatEndpoint, ``}, {chatEndpoint, `"x"`},
 		{"/v1/files", `{}`}, {"/v1/../admin", `{}`}, {"", `{}`},
 	} {
 		_, body, fail := adapter(false).encode(&jobs.Request{Endpoint: row.endpoint, Body: []byte(row.body)}, 500)
 		if fail == nil || fail.Kind != jobs.InvalidRequest {
 			t.Errorf("%s %s went through as %s", row.endpoint, row.body, body)
+		}
+	}
+}
+
+func TestAnswersOfAReadyBodyShareTheLimitHoweverMany(t *testing.T) {
+	for n, fits := range map[int]bool{1: true, 500: true, 501: false, 10_000: false} {
+		req := &jobs.Request{Endpoint: chatEndpoint, Body: fmt.Appendf(nil, `{"n":%d}`, n)}
+		_, body, fail := adapter(false).encode(req, 500)
+		if total := int64(n) * gjson.GetBytes(body, "max_tokens").Int(); total > 500 {
+			t.Errorf("%d answers of %d tokens in all, of 500 that were reserved", n, total)
+		}
+		if (fail == nil) != fits || fail != nil && fail.Kind != jobs.Refused {
+			t.Errorf("%d answers: %v", n, fail)
 		}
 	}
 }

@@ -40,7 +40,7 @@ func (a *Allowance) hold(call *jobs.Call, now time.Time) {
 	h := &standing{
 		call: &jobs.Call{
 			ID: id, Worker: call.Worker, Job: jobs.ID(id), Batch: call.Batch, Tenant: call.Tenant,
-			Limit: call.Limit, Model: call.Model, Worst: a.config.Amount,
+			Limit: call.Limit, AlertAt: call.AlertAt, CheaperAt: call.CheaperAt, Model: call.Model, Worst: a.config.Amount,
 		},
 		left: a.config.Amount, bare: map[string]bool{}, used: now,
 	}

@@ -176,6 +176,27 @@ func TestAllowanceIsGivenBackWhenNobodyNeedsItOrMoneyIsShort(t *testing.T) {
 	})
 }
 
+func TestAllowanceHasTheTermsOfTheCallsThatItIsFor(t *testing.T) {
+	bubble(t, func(t *testing.T, s *store) {
+		s.open(t)
+		v := s.saver(t, "a", 0, 10*worst)
+		c := v.priced()
+		c.Limit, c.AlertAt, c.CheaperAt = 100*worst, []float64{0.8}, 0.5
+		if pass, err := v.allowance.Enter(t.Context(), c); err != nil || pass.Refusal != nil {
+			t.Fatalf("got %+v, %v", pass, err)
+		}
+		time.Sleep(time.Second)
+		if v.allowance.Left() != 10*worst {
+			t.Fatal("nothing is held")
+		}
+		for _, h := range v.allowance.taken { // or the ledger would forget where the batch alerts
+			if h.call.Limit != c.Limit || !slices.Equal(h.call.AlertAt, c.AlertAt) || h.call.CheaperAt != c.CheaperAt {
+				t.Errorf("held as %+v", h.call)
+			}
+		}
+	})
+}
+
 func TestAllowanceOfOneWindowIsNotSpentInTheNext(t *testing.T) {
 	bubble(t, func(t *testing.T, s *store) {
 		s.open(t)

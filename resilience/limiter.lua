@@ -15,8 +15,9 @@
 --   tokens' limit and rest, negative if not said; and what a 429 named as used
 --   up: requests, tokens or ''
 --
--- The memo is "start tokens shift requests' sum tokens' sum requests booked
--- tokens booked".
+-- The memo is "start tokens requests' sum tokens' sum shift requests booked
+-- tokens booked", as calls of earlier builds have it that are still in flight.
+-- The shift is negative where the clock was put back.
 
 local FIELDS = {
   'at',               -- when this was written

@@ -46,12 +46,12 @@ end
 -- reserved is what a memo says of its call, nil without one: all of it, or when
 -- it starts and how many tokens were expected.
 local function reserved(q, memo, all)
-  local start, tokens, shift, sums = string.match(memo or '', '^(%d+) (%d+) (%d+)(.*)$')
+  local start, tokens, sums, shift, booked = string.match(memo or '', '^(%d+) (%d+) (%S+ %S+) (%S+)(.*)$')
   if not start then return nil end
   local call = {start = tonumber(start) + q.shift - tonumber(shift), tokens = tonumber(tokens)}
   if all then
-    local n = numbers(sums)
-    call.r, call.t = {sum = n[1], booked = n[3]}, {sum = n[2], booked = n[4]}
+    local n = numbers(sums .. booked)
+    call.r, call.t = {sum = n[1], booked = n[3] or q.r.booked}, {sum = n[2], booked = n[4] or q.t.booked}
   end
   return call
 end
@@ -103,7 +103,7 @@ return {
       line(q, K[2])[worker] = nil
       redis.call('HDEL', K[2], worker)
     end
-    return string.format('%d %d %d %d %d %d %d', start, tokens, q.shift, r.sum, t.sum, r.booked, t.booked), start - ctx.now
+    return string.format('%d %d %d %d %d %d %d', start, tokens, r.sum, t.sum, q.shift, r.booked, t.booked), start - ctx.now
   end,
 
   -- An admitted call asks once more when its time has come.

@@ -3,14 +3,15 @@
 
 local KEPT = SECOND           -- a turn in the line outlives its time by this: slow workers keep theirs
 
--- line reads who waits, as worker -> {ticket, expires, takes}.
+-- line reads who waits, as worker -> {ticket, expires, takes}. A ticket of later
+-- is of a clock that was put back since: whoever has it gets another.
 local function line(q, key)
   if q.waiting then return q.waiting end
   q.waiting = {}
   local list = redis.call('HGETALL', key)
   for i = 1, #list, 2 do
     local ticket, expires, takes = string.match(list[i + 1], '(%d+) (%d+) (%d+)')
-    q.waiting[list[i]] = {tonumber(ticket), tonumber(expires), tonumber(takes)}
+    if tonumber(ticket) <= q.at then q.waiting[list[i]] = {tonumber(ticket), tonumber(expires), tonumber(takes)} end
   end
   return q.waiting
 end

@@ -1,6 +1,8 @@
 package resilience
 
 import (
+	"fmt"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -152,6 +154,31 @@ func TestDeadWorkerFreesItsPlace(t *testing.T) {
 	})
 }
 
+func TestCallThatTheBookHasAtARebuildingGivesItsPlaceBack(t *testing.T) {
+	underQuota(t, Quota{Concurrent: 2}, func(t *testing.T, d *desk) {
+		told, dead := d.admit(newCall("a")), d.admit(newCall("a")) // they ended while Redis was away
+		epoch, err := d.script.NewEpoch(t.Context(), d.rdb)
+		if err == nil {
+			err = d.script.Open(t.Context(), d.rdb, epoch, []string{told.ID, dead.ID})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.leave(told, jobs.Attempt{})
+		d.leave(told, jobs.Attempt{})
+		if n := d.quota().InFlight; n != 1 {
+			t.Errorf("%d in flight, want the one that nobody has heard of", n)
+		}
+		d.needsTime()
+		d.pass(lease)
+		d.enter(newCall("b"))
+		d.leave(dead, jobs.Attempt{})
+		if n := d.quota().InFlight; n != 1 {
+			t.Errorf("%d in flight, want the new one", n)
+		}
+	})
+}
+
 func TestUnmadeCallGivesEverythingBack(t *testing.T) {
 	underQuota(t, Quota{RequestsPerMinute: 60, TokensPerMinute: 6000, Concurrent: 1}, func(t *testing.T, d *desk) {
 		d.needsTime()
@@ -248,6 +275,63 @@ func TestClockPutBackChangesNothing(t *testing.T) {
 		d.refuse(newCall("a"))
 		d.pass(100 * time.Millisecond)
 		d.admit(newCall("a"))
+	})
+}
+
+func TestCallsAfterTheClockWasPutBackGiveTheirPlaceBack(t *testing.T) {
+	underQuota(t, Quota{Concurrent: 1}, func(t *testing.T, d *desk) {
+		d.needsTime()
+		d.leave(d.admit(newCall("a")), jobs.Attempt{})
+		d.pass(-time.Millisecond) // as after a failover to a server that is a little behind
+		for range 3 {
+			d.leave(d.admit(newCall("a")), jobs.Attempt{})
+		}
+		if n := d.quota().InFlight; n != 0 {
+			t.Errorf("%d in flight, want none", n)
+		}
+	})
+}
+
+func TestWhoWaitsWhenTheClockIsPutBackHasItsTurn(t *testing.T) {
+	underQuota(t, Quota{Concurrent: 1}, func(t *testing.T, d *desk) {
+		d.needsTime()
+		last := d.admit(newCall("a"))
+		d.refuse(newCall("b"))
+		d.pass(-time.Hour)
+		for _, other := range []string{"c", "d", "e"} { // each comes after b
+			d.refuse(newCall("b"))
+			d.pass(10 * time.Millisecond)
+			d.refuse(newCall(other))
+			d.leave(last, jobs.Attempt{})
+			if !d.enter(newCall("b")).Refused {
+				return
+			}
+			last = d.admit(newCall(other))
+		}
+		t.Error("three who came later went first")
+	})
+}
+
+func TestMemosOfTheLastBuildAreReadAsTheyWereMeant(t *testing.T) {
+	underQuota(t, Quota{RequestsPerMinute: 600}, func(t *testing.T, d *desk) {
+		d.needsTime()
+		left := func(n int64) jobs.Attempt {
+			return jobs.Attempt{Quota: &jobs.Quota{RequestsLimit: 600, RequestsLeft: n, TokensLimit: -1, TokensLeft: -1}}
+		}
+		d.leave(d.admit(newCall("a")), left(600))
+		d.pass(time.Second)
+		d.leave(d.admit(newCall("a")), jobs.Attempt{Kind: jobs.RateLimited, RetryAfter: time.Hour})
+		d.pass(2 * time.Hour)
+		c := d.admit(newCall("a"))
+		q := numbers(d.rdb.HMGet(t.Context(), d.keys.Key("quota", "small"), "at", "rsum", "tsum", "shift", "rbooked", "tbooked").Val())
+		memo := fmt.Sprintf("limiter\x1f%.0f 0 %.0f %.0f %.0f %.0f %.0f", q[0], q[1], q[2], q[3], q[4], q[5])
+		record := d.rdb.HGet(t.Context(), d.keys.Key("records"), c.ID).Val()
+		record = regexp.MustCompile("limiter\x1f[^\x1e\x1f]*").ReplaceAllLiteralString(record, memo)
+		d.rdb.HSet(t.Context(), d.keys.Key("records"), c.ID, record)
+		d.leave(c, left(300))
+		d.pass(time.Second)
+		d.admit(newCall("a"))
+		within(t, "gap", d.enter(newCall("a")).Wait, 95*time.Millisecond, 110*time.Millisecond)
 	})
 }
 

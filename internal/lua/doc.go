@@ -17,7 +17,8 @@
 //	  apply = function(keys, args, ctx, plan) … end,
 //	  -- leave learns what became of the call. keys and args are those of the
 //	  -- Leave; memo is apply's. ctx.lapsed is true if the lease had ended
-//	  -- before, ctx.unknown if the shared state never heard of the call.
+//	  -- before, ctx.unknown if the shared state never heard of the call, and
+//	  -- ctx.booked if what it cost is in the sums already.
 //	  leave = function(keys, args, ctx, memo) … end,
 //	  -- due is how long (us) an admitted call still waits, for modules that
 //	  -- make calls wait; keys and args are those of the Due, memo is apply's.

@@ -38,14 +38,14 @@
 --   {3, call…}          beat: these calls have lapsed
 --
 -- A record is "I", the wait, the modules' names and memos, and the forms with
--- what varied, while the call is in flight, and begins with "P" once its lease
--- has lapsed.
+-- what varied, while the call is in flight. It begins with "P" once its lease has
+-- lapsed, and with "B" if the sums were rebuilt from a book that had the call.
 
 local SEP, END = '\31', '\30'
 local MEMORY = 180000000       -- calls that left are remembered at least so long: repeats of a Leave come within seconds
 local FROZEN = 24 * 3600000000 -- and those that lapsed: their worker may thaw
 local NO_EPOCH, LEFT = -1, -2
-local LAPSED = string.byte('P')
+local LAPSED, BOOKED = string.byte('P'), string.byte('B')
 
 local at = 0
 local function take()
@@ -249,14 +249,15 @@ local function leave(call, shape)
   local known = records[call]
   if not known and departed(call) then return LEFT end
   local memo, list = memosOf(known, shape), shape.forms
-  ctx.call, ctx.lapsed, ctx.unknown = call, known and string.byte(known) == LAPSED, not known
+  local state = known and string.byte(known)
+  ctx.call, ctx.lapsed, ctx.booked, ctx.unknown = call, state == LAPSED, state == BOOKED, not known
   for i = 1, #list do
     local f = list[i]
     f.leave(f.keys, f.args, ctx, memo[i])
   end
   records[call], left[call] = false, true
   gone[#gone + 1] = call
-  return 0
+  return ctx.booked and LEFT or 0
 end
 
 -- due asks the modules that make calls wait. Of a call that is not known there
@@ -293,7 +294,7 @@ end
 local function lapse(call)
   local known = records[call] or redis.call('HGET', KEYS[3], call)
   redis.call('ZREM', KEYS[2], call)
-  if not known or string.sub(known, 1, 1) ~= 'I' then return end
+  if not known or string.byte(known) == LAPSED then return end
   local memo = recalled(known)
   ctx.call, ctx.lapsed, ctx.unknown = call, false, false
   for part in string.gmatch(known, END .. '([^' .. END .. ']*)') do
@@ -303,6 +304,11 @@ local function lapse(call)
       local s = recorded(form, varied)
       M[s.name].lapse(s.keys, s.args, ctx, memo[s.name])
     end
+  end
+  if string.byte(known) == BOOKED then
+    records[call] = false
+    redis.call('HDEL', KEYS[3], call)
+    return
   end
   records[call] = 'P' .. string.sub(known, 2)
   redis.call('HSET', KEYS[3], call, records[call])

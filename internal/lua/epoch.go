@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -25,6 +26,23 @@ local epoch = redis.call('GET', KEYS[1])
 return trusted(epoch) and epoch or ''`)
 )
 
+// settle marks calls as being in the book; see driver.lua.
+//
+//	KEYS  records, booked
+//	ARGV  for how many seconds they are remembered, and the calls
+var settle = redis.NewScript(`
+for i, record in ipairs(redis.call('HMGET', KEYS[1], unpack(ARGV, 2))) do
+  local state = record and string.sub(record, 1, 1)
+  if state == 'I' then
+    redis.call('HSET', KEYS[1], ARGV[i + 1], 'B' .. string.sub(record, 2))
+  elseif state == 'P' then
+    redis.call('HDEL', KEYS[1], ARGV[i + 1])
+  end
+end
+redis.call('SADD', KEYS[2], unpack(ARGV, 2))
+redis.call('EXPIRE', KEYS[2], ARGV[1])
+return 'done'`)
+
 // NewEpoch names an epoch for Open. It is to be taken before the first of the
 // sums is written: they are trusted only as long as the shared state has been
 // through no restart and no failover since.
@@ -37,18 +55,17 @@ func (s *Script) NewEpoch(ctx context.Context, rdb redis.Scripter) (string, erro
 }
 
 // Open declares the sums trustworthy under an epoch of NewEpoch's. The calls in
-// left count as having left, so that a late Leave of theirs changes nothing:
-// their cost is in the sums already.
+// left are in the book: a late Leave of theirs gives back what the call took,
+// but counts no cost, which is in the sums already.
 func (s *Script) Open(ctx context.Context, rdb redis.Cmdable, epoch string, left []string) error {
-	booked, records := s.keys.Key("booked"), s.keys.Key("records")
+	keys := []string{s.keys.Key("records"), s.keys.Key("booked")}
 	for chunk := range slices.Chunk(left, 1000) {
-		_, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-			p.HDel(ctx, records, chunk...)
-			p.SAdd(ctx, booked, chunk)
-			p.Expire(ctx, booked, remembered)
-			return nil
-		})
-		if err != nil {
+		args := make([]any, 1, 1+len(chunk))
+		args[0] = int(remembered / time.Second)
+		for _, call := range chunk {
+			args = append(args, call)
+		}
+		if err := settle.Run(ctx, rdb, keys, args...).Err(); err != nil {
 			return fmt.Errorf("marking calls as settled: %w", err)
 		}
 	}
