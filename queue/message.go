@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -118,7 +119,9 @@ func (q *Queue) letterMsg(ctx context.Context, l *jobs.DeadLetter) (*nats.Msg, e
 	m.Header.Set(tenantHeader, token(l.Outcome.Tenant))
 	m.Header.Set(kindHeader, string(l.Outcome.Kind))
 	for _, a := range l.Outcome.Attempts {
-		m.Header.Add(modelHeader, token(a.Model))
+		if model := token(a.Model); !slices.Contains(m.Header[modelHeader], model) {
+			m.Header.Add(modelHeader, model)
+		}
 	}
 	return m, q.stow(ctx, m)
 }
