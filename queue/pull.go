@@ -85,11 +85,12 @@ func (p *pulls) ask(l *live, want int, wait time.Duration) error {
 	if err != nil {
 		return fmt.Errorf("asking for jobs of batch %s: %w", l.Name, err)
 	}
-	p.open[l.Name] = &pull{l: l, want: want, asked: time.Now()}
+	r := &pull{l: l, want: want, asked: time.Now()}
 	subject := "$JS.API.CONSUMER.MSG.NEXT." + p.q.stream("JOBS") + "." + l.Name
 	if err := p.q.nc.PublishRequest(subject, p.in.prefix+l.Name, body); err != nil {
 		return fmt.Errorf("asking for jobs of batch %s: %w", l.Name, err)
 	}
+	p.open[l.Name] = r
 	return nil
 }
 
