@@ -84,7 +84,7 @@ func (s *Source) open(ctx context.Context, p pulled) (*delivery, error) {
 func (s *Source) spoiled(ctx context.Context, p pulled, cause error) {
 	gone := errors.Is(cause, jetstream.ErrObjectNotFound) || p.msg.Header.Get(docHeader) == ""
 	if !gone {
-		s.pulls.refuseFor(p.msg.Reply, time.Second)
+		s.pulls.refuse(ctx, p.msg, p.expires, time.Second)
 		return
 	}
 	id := jobs.ID(p.msg.Header.Get(jobHeader))

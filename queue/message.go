@@ -39,6 +39,9 @@ func (q *Queue) jobMsg(ctx context.Context, j *jobs.Job, part string) (*nats.Msg
 	}
 	m := newMsg(q.names.job(j.Batch, part), data)
 	m.Header.Set(jobHeader, string(j.ID))
+	if j.Run > 1 {
+		m.Header.Set(runHeader, strconv.Itoa(j.Run))
+	}
 	return m, q.stow(ctx, m)
 }
 
