@@ -194,10 +194,12 @@ func (s *Source) ready() (ready []*live, wake time.Time) {
 	if s.news.pending() {
 		wake = s.refreshed.Add(soonest)
 	}
+	unbound := false
 	for _, l := range s.live {
 		if !places.open(l) && !l.draining(now) {
 			continue
 		}
+		unbound = unbound || !l.bound
 		l.restUntil = s.rests[l.Name]
 		if !l.restUntil.After(now) {
 			delete(s.rests, l.Name)
@@ -216,6 +218,9 @@ func (s *Source) ready() (ready []*live, wake time.Time) {
 			continue
 		}
 		ready = append(ready, l)
+	}
+	if !unbound {
+		s.q.room.learnOfBinding(nil) // nobody needs the room for a consumer any more
 	}
 	return ready, wake
 }
