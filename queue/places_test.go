@@ -331,3 +331,26 @@ func TestCancelledBatchWhoseJobsCannotBeSettledHoldsNobodyUp(t *testing.T) {
 		}
 	})
 }
+
+// A batch whose consumer was lost while the broker would not have another was
+// asked for over and over, without a pause.
+func TestBatchThatLostItsConsumerIsNotTriedInABusyLoop(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.crowd(2, 1)
+		w.take(w.source("w1"), 2)
+		w.must(w.q.js.DeleteConsumer(w.ctx, w.q.stream("JOBS"), "b1"))
+		cfg := w.q.jobs.CachedInfo().Config
+		cfg.MaxConsumers = 1
+		_, err := w.q.js.UpdateStream(w.ctx, cfg)
+		w.must(err)
+		s := w.source("w2")
+		for range 100 {
+			if got, err := s.try(w.ctx, 1); len(got) > 0 || err != nil {
+				t.Fatalf("lent %d jobs, %v", len(got), err)
+			}
+		}
+		if took := time.Since(s.began); took < 2*time.Second {
+			t.Errorf("it was looked at a hundred times in %v", took)
+		}
+	})
+}

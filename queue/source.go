@@ -243,6 +243,7 @@ func (s *Source) fetch(ctx context.Context, ready []*live, free int, wait time.D
 			asked = append(asked, l)
 		} else {
 			l.refund(l.want)
+			s.found(l, 0, time.Now()) // or it is tried again at once
 		}
 	}
 	got, err := s.pulls.collect(ctx, wait)
