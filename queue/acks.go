@@ -48,12 +48,14 @@ func newAcks(nc *nats.Conn) (*acks, error) {
 
 func (a *acks) close() error { return a.inbox.Unsubscribe() }
 
-// send acknowledges on a subject. Nothing depends on it arriving.
-func (a *acks) send(subject string) {
+// send acknowledges on a subject. Nothing depends on it arriving. lent is how
+// often the connection had been made anew when the job was lent: a server that
+// was started again may have forgotten that, and does not answer then.
+func (a *acks) send(subject string, lent uint64) {
 	if !a.nc.IsConnected() {
 		return
 	}
-	if inbox := a.question(time.Now()); inbox != "" {
+	if inbox := a.question(time.Now(), lent); inbox != "" {
 		_ = a.nc.PublishRequest(subject, inbox, []byte("+ACK"))
 		return
 	}
@@ -62,14 +64,15 @@ func (a *acks) send(subject string) {
 
 // question is where the next acknowledgement is to be answered, "" if it need
 // not be.
-func (a *acks) question(now time.Time) string {
+func (a *acks) question(now time.Time, lent uint64) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.forget(now)
-	if a.open || now.Sub(a.asked) < askedEvery {
+	reconnects := a.nc.Stats().Reconnects
+	if a.open || now.Sub(a.asked) < askedEvery || lent != reconnects {
 		return ""
 	}
-	a.open, a.asked, a.reconnects = true, now, a.nc.Stats().Reconnects
+	a.open, a.asked, a.reconnects = true, now, reconnects
 	a.number++
 	return a.reply()
 }

@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -56,5 +58,32 @@ func TestLostAnswerToAnAcknowledgementIsGivenUp(t *testing.T) {
 		w.nothing(s, 10*time.Second)
 		time.Sleep(givenUp)
 		w.take(s, 1)
+	})
+}
+
+// A server that was killed had forgotten whom it lent a job to, and does not
+// answer the acknowledgement of one that it has not lent: workers took no jobs
+// for a minute.
+func TestAcknowledgementThatAKilledServerDoesNotKnowHoldsNobodyUp(t *testing.T) {
+	inBrokenWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 2)
+		s := w.source("w1")
+		d := w.take(s, 1)[0]
+		w.stop()
+		states, err := filepath.Glob(filepath.Join(w.dir, "jetstream", "*", "streams", "DROVER_JOBS", "obs", "b", "o.dat"))
+		w.must(err)
+		if len(states) != 1 {
+			t.Fatalf("the consumer's state is in %v", states)
+		}
+		w.must(os.Remove(states[0]))
+		w.start()
+		time.Sleep(time.Second)
+		w.must(d.Done(w.ctx, answer(d, "w1")))
+		began := time.Now()
+		time.Sleep(settleFirst) // in which nothing would be lent
+		w.take(s, 1)
+		if took := time.Since(began); took > 2*settleFirst {
+			t.Errorf("the next job was lent after %v", took)
+		}
 	})
 }

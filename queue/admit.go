@@ -74,7 +74,7 @@ func (s *Source) open(ctx context.Context, p pulled) (*delivery, error) {
 	b.Urgent = p.l.Urgent
 	return &delivery{
 		l: p.l, q: s.q, s: s, job: j, batch: &b, ack: p.msg.Reply, count: meta.NumDelivered, lease: p.l.lease, expires: p.expires,
-		first: p.expires, by: p.l.server,
+		first: p.expires, by: p.l.server, link: s.q.nc.Stats().Reconnects,
 		fresh: meta.NumDelivered == 1 && j.Run == 1 && !b.Resumed && s.counted(p.l.server),
 	}, nil
 }
@@ -84,7 +84,7 @@ func (s *Source) open(ctx context.Context, p pulled) (*delivery, error) {
 func (s *Source) spoiled(ctx context.Context, p pulled, cause error) {
 	gone := errors.Is(cause, jetstream.ErrObjectNotFound) || p.msg.Header.Get(docHeader) == ""
 	if !gone {
-		s.pulls.refuseFor(p.msg.Reply, time.Second)
+		s.pulls.refuse(ctx, p.msg, p.expires, time.Second)
 		return
 	}
 	id := jobs.ID(p.msg.Header.Get(jobHeader))

@@ -76,11 +76,26 @@ func (c *Claim) Renew(ctx context.Context, lease time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	rev, err := c.q.cache.Update(ctx, c.key, c.value(lease), c.rev)
+	if conflict(err) && c.recall(ctx) {
+		rev, err = c.q.cache.Update(ctx, c.key, c.value(lease), c.rev)
+	}
 	if err != nil {
 		return fmt.Errorf("renewing a claim: %w", err)
 	}
 	c.rev = rev
 	return nil
+}
+
+// recall reports whether the claim is the job's after all: the reply to an
+// earlier renewal was lost. The caller holds the lock.
+func (c *Claim) recall(ctx context.Context) bool {
+	e, err := c.q.cache.Get(ctx, c.key)
+	if err != nil {
+		return false
+	}
+	c.rev = e.Revision()
+	var there claimant
+	return json.Unmarshal(e.Value(), &there) == nil && there.Job == c.who.Job
 }
 
 // Release lets go of the claim: whoever comes next sees to the request.

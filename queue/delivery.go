@@ -27,6 +27,7 @@ type delivery struct {
 	fresh bool      // it was when it was lent
 	first time.Time // when its first lease ends
 	by    string    // id of the server that had counted its deliveries then
+	link  uint64    // how often the connection had been made anew by then
 	lease time.Duration
 	steps steps
 
@@ -125,7 +126,7 @@ func (d *delivery) letGo() error {
 	if !d.held() {
 		return jobs.ErrLeaseLost
 	}
-	d.s.acks.send(d.ack)
+	d.s.acks.send(d.ack, d.link)
 	return nil
 }
 

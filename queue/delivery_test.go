@@ -447,3 +447,25 @@ func TestWasteOfOneJobIsToldApart(t *testing.T) {
 		}
 	})
 }
+
+// The models of all attempts, one by one, did not fit the letter's headers: the
+// job came again for ever.
+func TestJobOfManyAttemptsIsBuried(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 1)
+		d := w.take(w.source("w1"), 1)[0]
+		var tried []jobs.Attempt
+		for i := range 4000 {
+			tried = append(tried, paid(fmt.Sprint(i), 1, 1))
+		}
+		w.must(d.Bury(w.ctx, death(d, jobs.Timeout, tried...)))
+		for l, err := range w.q.Dead(w.ctx, DeadFilter{Model: "small"}) {
+			w.must(err)
+			if n := len(l.Outcome.Attempts); n != 4000 {
+				t.Errorf("its letter has %d attempts", n)
+			}
+			return
+		}
+		t.Error("it has no letter")
+	})
+}

@@ -19,7 +19,7 @@ const mostDrained = 4
 
 // drain settles a group of jobs of the first batches that are cancelled or past
 // their deadline, without lending them, and takes all such batches off the
-// list. It returns how many jobs there were.
+// list. It returns how many jobs there were. One that fails is left for a moment.
 func (s *Source) drain(ctx context.Context, ready *[]*live) (sum int, err error) {
 	now, batches := time.Now(), 0
 	for _, l := range *ready {
@@ -29,15 +29,15 @@ func (s *Source) drain(ctx context.Context, ready *[]*live) (sum int, err error)
 		if batches++; batches > mostDrained {
 			break
 		}
-		n, err := s.drainGroup(ctx, l)
-		if err != nil {
-			return sum, err
-		}
+		var n int
+		n, err = s.drainGroup(ctx, l)
 		s.found(l, n, time.Now())
-		sum += n
+		if sum += n; err != nil {
+			break
+		}
 	}
 	*ready = slices.DeleteFunc(*ready, func(l *live) bool { return l.draining(now) })
-	return sum, nil
+	return sum, err
 }
 
 // drainGroup settles up to a group of the batch's jobs and returns how many

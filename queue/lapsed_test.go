@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/drover-batch/drover/jobs"
 )
 
@@ -176,5 +178,88 @@ func TestWhatSomebodyPausedIsNotPausedForMoney(t *testing.T) {
 		w.must(w.q.PauseLent(w.ctx, poor, needs))
 		w.must(w.q.Pause(w.ctx, "poor", needs.Reason)) // somebody means it
 		lacking()
+	})
+}
+
+// A broker that took more than two seconds to answer made poison of the jobs
+// that it was asked for: each time they came too late and were handed back.
+func TestJobsThatComeTooLateAreNoPoison(t *testing.T) {
+	inBrokenWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 1)
+		l := &line{}
+		nc := w.connect(l)
+		defer nc.Close()
+		w.q = w.open(nc)
+		s := w.source("w1")
+		time.Sleep(settleFirst)
+		w.must(s.refresh(w.ctx))
+		b := s.known["b"]
+		w.must(s.bind(w.ctx, b))
+		for range 3 * w.q.cfg.MaxDeliveries {
+			l.late.Store(int64(pullTimeout + time.Second))
+			if got, err := s.fetch(w.ctx, []*live{b}, 1, 0); len(got) > 0 || err != nil {
+				t.Fatalf("%d came in time, %v", len(got), err)
+			}
+			time.Sleep(time.Second)
+			l.late.Store(0)
+			time.Sleep(time.Second)
+			s.pulls.sweep(w.ctx)
+		}
+		d := w.take(s, 1)[0].(*delivery)
+		if deaths, err := w.q.deaths(w.ctx, d); deaths != 0 || err != nil || int(d.count) <= w.q.cfg.MaxDeliveries {
+			t.Errorf("of %d deliveries %d are taken for deaths, %v", d.count, deaths, err)
+		}
+	})
+}
+
+// A job that had come too late was handed back whenever the worker next had a
+// slot free. If its lease had ended by then, it was taken from whoever had it.
+func TestJobThatCameTooLateIsLeftToWhoHasItNow(t *testing.T) {
+	inBrokenWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 1)
+		l := &line{}
+		nc := w.connect(l)
+		defer nc.Close()
+		s, next, third := w.sourceOf(w.open(nc), "w1"), w.source("w2"), w.source("w3")
+		w.must(s.refresh(w.ctx))
+		b := s.known["b"]
+		w.must(s.bind(w.ctx, b))
+		l.late.Store(int64(pullTimeout + time.Second))
+		for range 2 { // the first may be read already
+			if got, err := s.fetch(w.ctx, []*live{b}, 1, 0); len(got) > 0 || err != nil {
+				t.Fatalf("%d came in time, %v", len(got), err)
+			}
+		}
+		time.Sleep(35 * time.Second)
+		d := w.take(next, 1)[0]
+		l.late.Store(0)
+		s.pulls.sweep(w.ctx)
+		w.nothing(third, 20*time.Second)
+		w.must(d.Done(w.ctx, answer(d, "w2")))
+	})
+}
+
+// A document that could not be fetched for a while made its job poison.
+func TestJobWhoseDocumentIsOutOfReachIsNoPoison(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		wr, err := w.q.Enqueue(w.ctx, batch("b"))
+		w.must(err)
+		w.must(wr.Add(w.ctx, "large", jobs.Document{Body: make([]byte, 2<<20)}))
+		w.must(wr.Close(w.ctx))
+		all, err := w.q.docs.List(w.ctx)
+		w.must(err)
+		body, err := w.q.docs.GetBytes(w.ctx, all[0].Name)
+		w.must(err)
+		w.must(w.q.js.DeleteObjectStore(w.ctx, w.q.stream("DOCS")))
+		s := w.source("w1")
+		w.nothing(s, time.Minute)
+		_, err = w.q.js.CreateObjectStore(w.ctx, jetstream.ObjectStoreConfig{Bucket: w.q.stream("DOCS")})
+		w.must(err)
+		_, err = w.q.docs.PutBytes(w.ctx, all[0].Name, body)
+		w.must(err)
+		d := w.take(s, 1)[0].(*delivery)
+		if deaths, err := w.q.deaths(w.ctx, d); deaths != 0 || err != nil || int(d.count) <= w.q.cfg.MaxDeliveries {
+			t.Errorf("of %d deliveries %d are taken for deaths, %v", d.count, deaths, err)
+		}
 	})
 }

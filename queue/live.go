@@ -240,7 +240,7 @@ func (s *Source) bindTo(ctx context.Context, l *live) error {
 	c, err := s.q.js.Consumer(ctx, s.q.stream("JOBS"), l.Name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		if m.Dealt {
-			if m, err = s.q.update(ctx, l.Name, func(m *manifest) error { m.Resumed = true; return nil }); err != nil {
+			if m, err = s.q.resume(ctx, l.Name); err != nil {
 				return err
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,6 +39,9 @@ func (q *Queue) jobMsg(ctx context.Context, j *jobs.Job, part string) (*nats.Msg
 	}
 	m := newMsg(q.names.job(j.Batch, part), data)
 	m.Header.Set(jobHeader, string(j.ID))
+	if j.Run > 1 {
+		m.Header.Set(runHeader, strconv.Itoa(j.Run))
+	}
 	return m, q.stow(ctx, m)
 }
 
@@ -118,7 +122,9 @@ func (q *Queue) letterMsg(ctx context.Context, l *jobs.DeadLetter) (*nats.Msg, e
 	m.Header.Set(tenantHeader, token(l.Outcome.Tenant))
 	m.Header.Set(kindHeader, string(l.Outcome.Kind))
 	for _, a := range l.Outcome.Attempts {
-		m.Header.Add(modelHeader, token(a.Model))
+		if model := token(a.Model); !slices.Contains(m.Header[modelHeader], model) {
+			m.Header.Add(modelHeader, model)
+		}
 	}
 	return m, q.stow(ctx, m)
 }

@@ -3,8 +3,11 @@ package queue
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/drover-batch/drover/jobs"
 )
 
 // crowd enqueues that many batches of acme.
@@ -268,6 +271,86 @@ func TestNewcomersAreThoseWithLessThanTheirPart(t *testing.T) {
 		time.Sleep(soonest)
 		if got, err := s.Newcomers(w.ctx, 4); err != nil || len(got) != 3 || got[0].Job().Batch != "small" {
 			t.Errorf("lent %d of another tenant's three, %v", len(got), err)
+		}
+	})
+}
+
+// block has the disk no room for a batch's consumer until the returned function
+// is called.
+func (w *world) block(id string) (free func()) {
+	w.Helper()
+	path := filepath.Join(w.dir, "jetstream", "$G", "streams", "DROVER_JOBS", "obs", id)
+	w.must(os.MkdirAll(filepath.Dir(path), 0o700))
+	w.must(os.WriteFile(path, nil, 0o600)) // where its folder would be
+	return func() { w.must(os.Remove(path)) }
+}
+
+// A batch for whose consumer the disk had no room kept the worker from lending
+// jobs of the others. It had been lent them each time, and handed them back:
+// that counted as the deaths of so many workers, and they were buried.
+func TestBatchThatCannotBeginHoldsNobodyUp(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		free := w.block("b1")
+		w.crowd(3, 4)
+		s := w.source("w1")
+		began := time.Now()
+		got := w.work(s, 2, 8)
+		if took := time.Since(began); got["b0"] != 4 || got["b2"] != 4 || took > 10*time.Second {
+			t.Errorf("the others were lent as %v within %v", got, took)
+		}
+		free()
+		w.work(s, 2, 4)
+		for i := range 3 {
+			for _, o := range w.outcomes(fmt.Sprint("b", i)) {
+				if o.Status != jobs.Answered {
+					t.Errorf("%s of batch b%d is %s: %s", o.CustomID, i, o.Status, o.Reason)
+				}
+			}
+		}
+	})
+}
+
+func TestCancelledBatchWhoseJobsCannotBeSettledHoldsNobodyUp(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		free := w.block("b1")
+		w.crowd(2, 4)
+		_, err := w.q.Cancel(w.ctx, "b1")
+		if err == nil {
+			t.Error("its jobs are settled")
+		}
+		s := w.source("w1")
+		began := time.Now()
+		got := w.work(s, 2, 4)
+		if took := time.Since(began); got["b0"] != 4 || took > 10*time.Second {
+			t.Errorf("the others were lent as %v within %v", got, took)
+		}
+		free()
+		w.nothing(s, 10*time.Second)
+		if n := len(w.outcomes("b1")); n != 4 {
+			t.Errorf("%d of its jobs have ended", n)
+		}
+	})
+}
+
+// A batch whose consumer was lost while the broker would not have another was
+// asked for over and over, without a pause.
+func TestBatchThatLostItsConsumerIsNotTriedInABusyLoop(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.crowd(2, 1)
+		w.take(w.source("w1"), 2)
+		w.must(w.q.js.DeleteConsumer(w.ctx, w.q.stream("JOBS"), "b1"))
+		cfg := w.q.jobs.CachedInfo().Config
+		cfg.MaxConsumers = 1
+		_, err := w.q.js.UpdateStream(w.ctx, cfg)
+		w.must(err)
+		s := w.source("w2")
+		for range 100 {
+			if got, err := s.try(w.ctx, 1); len(got) > 0 || err != nil {
+				t.Fatalf("lent %d jobs, %v", len(got), err)
+			}
+		}
+		if took := time.Since(s.began); took < 2*time.Second {
+			t.Errorf("it was looked at a hundred times in %v", took)
 		}
 	})
 }

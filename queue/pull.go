@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/drover-batch/drover/jobs"
 )
 
 // pullTimeout is how long a pull's answer may take beyond the wait it asked
@@ -36,6 +39,7 @@ type pulls struct {
 type inbox struct {
 	*nats.Subscription
 	prefix string
+	late   map[string]*pull // those that were given up on, by batch
 }
 
 // pull is one request: up to want jobs of a batch.
@@ -85,11 +89,12 @@ func (p *pulls) ask(l *live, want int, wait time.Duration) error {
 	if err != nil {
 		return fmt.Errorf("asking for jobs of batch %s: %w", l.Name, err)
 	}
-	p.open[l.Name] = &pull{l: l, want: want, asked: time.Now()}
+	r := &pull{l: l, want: want, asked: time.Now()}
 	subject := "$JS.API.CONSUMER.MSG.NEXT." + p.q.stream("JOBS") + "." + l.Name
 	if err := p.q.nc.PublishRequest(subject, p.in.prefix+l.Name, body); err != nil {
 		return fmt.Errorf("asking for jobs of batch %s: %w", l.Name, err)
 	}
+	p.open[l.Name] = r
 	return nil
 }
 
@@ -119,8 +124,7 @@ func (p *pulls) collect(ctx context.Context, wait time.Duration) (got []pulled, 
 		batch, _ := p.q.names.partOf(m.Subject)
 		r := p.open[batch]
 		if r == nil {
-			p.refuse(m)
-			continue
+			continue // more than was asked for: its lease ends
 		}
 		got = append(got, pulled{r.l, m, r.asked.Add(r.l.lease)})
 		if r.want--; r.want == 0 {
@@ -128,7 +132,7 @@ func (p *pulls) collect(ctx context.Context, wait time.Duration) (got []pulled, 
 		}
 	}
 	if len(p.open) > 0 {
-		clear(p.open)
+		p.in.late, p.open = p.open, map[string]*pull{}
 		err = errors.Join(err, p.renew())
 	}
 	return got, err
@@ -161,6 +165,8 @@ func (in *inbox) next(ctx context.Context) (*nats.Msg, error) {
 
 // sweep hands back what nobody waits for any more.
 func (p *pulls) sweep(ctx context.Context) {
+	var refusing sync.WaitGroup
+	defer refusing.Wait()
 	for _, in := range append(p.old, p.in) {
 		for {
 			if n, _, err := in.Pending(); err != nil || n == 0 {
@@ -170,15 +176,33 @@ func (p *pulls) sweep(ctx context.Context) {
 			if err != nil {
 				break
 			}
-			if m != nil {
-				p.refuse(m)
+			if m == nil {
+				continue
+			}
+			batch, _ := p.q.names.partOf(m.Subject)
+			if r := in.late[batch]; r != nil {
+				refusing.Go(func() { p.refuse(ctx, m, r.asked.Add(r.l.lease), time.Millisecond) })
 			}
 		}
 	}
 }
 
-// refuse hands a job back.
-func (p *pulls) refuse(m *nats.Msg) { p.refuseFor(m.Reply, time.Millisecond) }
+// refuse hands back a job that nobody was lent, for a while; past its lease it
+// is somebody else's. That is on record first, or it would count as a death.
+func (p *pulls) refuse(ctx context.Context, m *nats.Msg, until time.Time, wait time.Duration) {
+	meta, err := m.Metadata()
+	if err != nil || !p.q.nc.IsConnected() {
+		return
+	}
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
+	defer cancel()
+	batch, _ := p.q.names.partOf(m.Subject)
+	j := &jobs.Job{ID: jobs.ID(m.Header.Get(jobHeader)), Batch: batch, Run: max(1, runOf(m.Header))}
+	_ = p.q.recordReturn(ctx, j, meta.NumDelivered, nil)
+	if time.Now().Before(until) {
+		p.refuseFor(m.Reply, wait)
+	}
+}
 
 func (p *pulls) refuseFor(ack string, wait time.Duration) {
 	if strings.HasPrefix(ack, "$JS.ACK.") && p.q.nc.IsConnected() {

@@ -32,13 +32,7 @@ func (q *Queue) Reclaim(ctx context.Context) error {
 
 // takeBack has the batch dealt anew from its first job on that is not done.
 func (q *Queue) takeBack(ctx context.Context, c *jetstream.ConsumerInfo) error {
-	_, err := q.update(ctx, c.Name, func(m *manifest) error {
-		if m.Resumed {
-			return errUnchanged
-		}
-		m.Resumed = true
-		return nil
-	})
+	_, err := q.resume(ctx, c.Name)
 	over := errors.Is(err, ErrNoBatch)
 	if err != nil && !over {
 		return err
@@ -54,4 +48,16 @@ func (q *Queue) takeBack(ctx context.Context, c *jetstream.ConsumerInfo) error {
 	cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, c.AckFloor.Stream+1
 	_, err = q.js.CreateConsumer(ctx, q.stream("JOBS"), cfg)
 	return err
+}
+
+// resume has every job of the batch looked up from now on before it is paid
+// for: it may have been lent before.
+func (q *Queue) resume(ctx context.Context, id string) (*manifest, error) {
+	return q.update(ctx, id, func(m *manifest) error {
+		if m.Resumed {
+			return errUnchanged
+		}
+		m.Resumed = true
+		return nil
+	})
 }

@@ -250,3 +250,28 @@ func TestOutcomesDoNotWaitForAnAnswerThatDiedWithItsConnection(t *testing.T) {
 		}
 	})
 }
+
+// A batch found no room for its consumer and was paused before it did. Nobody
+// found out any more that there was room again, and jobs of others waited for
+// it.
+func TestRoomForABatchThatNeedsItNoMoreIsNotWaitedFor(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		free := w.block("b")
+		w.enqueue(batch("a"), 1)
+		s := w.source("w1")
+		w.take(s, 1)
+		w.enqueue(batch("b"), 1)
+		w.nothing(s, 10*time.Second)
+		if err := w.q.Full(); !errors.Is(err, ErrNoRoom) {
+			t.Errorf("got %v", err)
+		}
+		w.must(w.q.Pause(w.ctx, "b", "the disk is full"))
+		free()
+		ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
+		defer cancel()
+		_, _ = s.Next(ctx, 1)
+		if err := w.q.Full(); err != nil {
+			t.Errorf("nothing is paid for: %v", err)
+		}
+	})
+}

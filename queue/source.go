@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -166,12 +167,9 @@ func (s *Source) try(ctx context.Context, free int) ([]jobs.Delivery, error) {
 		return nil, err
 	}
 	ready, wake := s.ready()
-	drained, err := s.drain(ctx, &ready)
-	if err != nil {
-		return nil, err
-	}
-	if len(ready) == 0 && drained > 0 {
-		return nil, nil // there may be more
+	drained, failed := s.drain(ctx, &ready)
+	if len(ready) == 0 && (drained > 0 || failed != nil) {
+		return nil, failed // there may be more
 	}
 	if len(ready) == 0 {
 		s.news.await(ctx, time.Until(wake))
@@ -182,7 +180,7 @@ func (s *Source) try(ctx context.Context, free int) ([]jobs.Delivery, error) {
 		wait = refreshEvery / 2 // nobody else to look after: wait at the broker
 	}
 	got, err := s.fetch(ctx, ready, free, wait)
-	return s.admit(ctx, got), err
+	return s.admit(ctx, got), cmp.Or(failed, err)
 }
 
 // ready are the batches worth asking now, and when that changes at the
@@ -196,10 +194,12 @@ func (s *Source) ready() (ready []*live, wake time.Time) {
 	if s.news.pending() {
 		wake = s.refreshed.Add(soonest)
 	}
+	unbound := false
 	for _, l := range s.live {
 		if !places.open(l) && !l.draining(now) {
 			continue
 		}
+		unbound = unbound || !l.bound
 		l.restUntil = s.rests[l.Name]
 		if !l.restUntil.After(now) {
 			delete(s.rests, l.Name)
@@ -219,25 +219,35 @@ func (s *Source) ready() (ready []*live, wake time.Time) {
 		}
 		ready = append(ready, l)
 	}
+	if !unbound {
+		s.q.room.learnOfBinding(nil) // nobody needs the room for a consumer any more
+	}
 	return ready, wake
 }
 
-// fetch deals the free slots among the batches and asks for as many jobs.
+// fetch deals the free slots among the batches and asks for as many jobs. A
+// batch that cannot be asked rests for a moment, and keeps none from the others.
 func (s *Source) fetch(ctx context.Context, ready []*live, free int, wait time.Duration) ([]pulled, error) {
 	var asked []*live
+	var failed error
 	for _, l := range s.seat(s.deal(ready, free)) {
-		ok, err := s.ask(ctx, l, wait)
-		if err != nil {
-			clear(s.pulls.open)
-			return nil, err
+		ok := false
+		if failed == nil || l.bound { // binding may fail as slowly again, and others are asked already
+			var err error
+			if ok, err = s.ask(ctx, l, wait); err != nil {
+				failed = cmp.Or(failed, err)
+				s.Rest(l.Name, lastWait)
+			}
 		}
 		if ok {
 			asked = append(asked, l)
 		} else {
 			l.refund(l.want)
+			s.found(l, 0, time.Now()) // or it is tried again at once
 		}
 	}
 	got, err := s.pulls.collect(ctx, wait)
+	err = cmp.Or(failed, err)
 	count := make(map[*live]int, len(asked))
 	for _, p := range got {
 		count[p.l]++

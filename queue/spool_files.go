@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -67,7 +68,8 @@ func syncFolder(dir string) error {
 // Adopt takes over the records in a folder, which the caller has to itself,
 // and returns how many there are. They count against MaxBytes, whatever their
 // size. A file whose writing was cut short is set aside and reported: its
-// answer died with its worker.
+// answer died with its worker. One that cannot be taken over is left where it
+// is, and an error; the others are taken over all the same.
 func (s *Spool) Adopt(dir string) (int, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -77,6 +79,7 @@ func (s *Spool) Adopt(dir string) (int, error) {
 		s.skip(entries)
 	}
 	n := 0
+	var failed error
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		if strings.HasPrefix(e.Name(), probeName) {
@@ -94,21 +97,22 @@ func (s *Spool) Adopt(dir string) (int, error) {
 			continue
 		}
 		if err := s.adopt(path); err != nil {
-			return n, fmt.Errorf("taking over an answer that waits on disk: %w", err)
+			failed = cmp.Or(failed, err)
+			continue
 		}
 		n++
 	}
-	if n == 0 {
-		return 0, nil
+	if n > 0 {
+		failed = errors.Join(failed, syncFolder(s.config.Dir), syncFolder(dir))
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.config.OnWaiting(len(s.waiting))
+		s.rouse()
 	}
-	if err := errors.Join(syncFolder(s.config.Dir), syncFolder(dir)); err != nil {
-		return n, fmt.Errorf("taking over answers that wait on disk: %w", err)
+	if failed != nil {
+		failed = fmt.Errorf("taking over answers that wait on disk: %w", failed)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.config.OnWaiting(len(s.waiting))
-	s.rouse()
-	return n, nil
+	return n, failed
 }
 
 // skip keeps new names from being those of files that are there.

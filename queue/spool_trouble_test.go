@@ -109,3 +109,31 @@ func TestDiskThatFailsStopsLendingUntilItWorks(t *testing.T) {
 		w.take(source, 1)
 	})
 }
+
+// An answer that could not be taken over kept those before it from being stored
+// until another went to disk, and nothing was lent meanwhile.
+func TestAnswersAreStoredThoughOneCannotBeTakenOver(t *testing.T) {
+	inBrokenWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 1)
+		dead := w.spool(w.q, filepath.Join(w.dir, "spool", "w1"), 0)
+		source := w.source("w1")
+		source.SpoolTo(dead.Spool)
+		lent := w.take(source, 1)
+		w.stop()
+		w.spoolAll(lent)
+		w.must(os.Symlink("nowhere", filepath.Join(w.dir, "spool", "w1", "9999999999999999999-000001"+recordExt)))
+		w.start()
+		time.Sleep(settleFirst)
+
+		s := w.spool(w.q, filepath.Join(w.dir, "spool", "w2"), 0)
+		defer s.running(w.ctx)()
+		time.Sleep(time.Second)
+		if _, err := s.Adopt(filepath.Join(w.dir, "spool", "w1")); err == nil {
+			t.Error("all were taken over")
+		}
+		time.Sleep(time.Minute)
+		if n := s.Waiting(); n != 0 || len(w.outcomes("b")) != 1 {
+			t.Errorf("%d still wait", n)
+		}
+	})
+}

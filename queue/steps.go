@@ -23,12 +23,12 @@ const stepPatience = 2 * time.Second
 
 // steps is what a delivery knows of its job's checkpoint.
 type steps struct {
-	mu   sync.Mutex
-	read bool
-	last uint64 // sequence of the newest checkpoint, whoever stored it
-	id   string // of the newest that we meant to store
-	kept map[string]bool
-	old  []jobs.Attempt // of an earlier run's checkpoint, on no other record
+	mu    sync.Mutex
+	read  bool
+	last  uint64   // sequence of the newest checkpoint, whoever stored it
+	meant []string // ids of those behind it that we meant to store
+	kept  map[string]bool
+	old   []jobs.Attempt // of an earlier run's checkpoint, on no other record
 }
 
 // Resume reads how far this run of the job has come.
@@ -126,8 +126,8 @@ func (d *delivery) checkpoint(ctx context.Context, c *jobs.Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	before, lost := s.id, false
-	s.id = m.Header.Get(idHeader)
+	id, lost := m.Header.Get(idHeader), false
+	s.meant = append(s.meant, id)
 	err = d.q.insist(ctx, string(d.job.ID), stepPatience, func() error {
 		if err := d.q.stow(ctx, m); err != nil {
 			return err
@@ -135,7 +135,7 @@ func (d *delivery) checkpoint(ctx context.Context, c *jobs.Checkpoint) error {
 		expect(m, s.last)
 		seq, err := publishAll(ctx, d.q.js, []*nats.Msg{m})
 		if err == nil {
-			s.last = seq
+			s.last, s.meant = seq, nil
 		}
 		if !conflict(err) {
 			return err
@@ -144,10 +144,10 @@ func (d *delivery) checkpoint(ctx context.Context, c *jobs.Checkpoint) error {
 		switch {
 		case lookup != nil || there == nil:
 			return err
-		case there.Header.Get(idHeader) == s.id: // the reply was lost
-			s.last = there.Sequence
+		case there.Header.Get(idHeader) == id: // the reply was lost
+			s.last, s.meant = there.Sequence, nil
 			return nil
-		case there.Header.Get(idHeader) == before: // that reply was lost
+		case slices.Contains(s.meant, there.Header.Get(idHeader)): // that reply was lost
 			s.last = there.Sequence
 			return err
 		}

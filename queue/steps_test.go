@@ -209,3 +209,29 @@ func TestCheckpointWithALostReplyIsRecognised(t *testing.T) {
 		w.wantBook(map[string]jobs.USD{"1": 10, "2": 20})
 	})
 }
+
+// The replies to two checkpoints were lost, or the second was never stored. The
+// third then took the first for another worker's, and the job began anew.
+func TestCheckpointsWithLostRepliesAreRecognised(t *testing.T) {
+	inBrokenWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 1)
+		l := &line{}
+		nc := w.connect(l)
+		defer nc.Close()
+		d := w.take(w.sourceOf(w.open(nc), "w1"), 1)[0]
+		l.deaf.Store(true)
+		one, two := step("1", 1, 10), step("2", 1, 20)
+		if err := d.Checkpoint(w.ctx, checkpoint(`1`, one)); err == nil {
+			t.Error("nothing was lost")
+		}
+		w.stop()
+		l.deaf.Store(false)
+		if err := d.Checkpoint(w.ctx, checkpoint(`2`, one, two)); err == nil {
+			t.Error("it is stored while NATS is away")
+		}
+		w.start()
+		time.Sleep(2 * time.Second)
+		w.must(d.Checkpoint(w.ctx, checkpoint(`3`, one, two, step("3", 1, 30))))
+		w.wantBook(map[string]jobs.USD{"1": 10, "2": 20, "3": 30})
+	})
+}

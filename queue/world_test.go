@@ -122,10 +122,11 @@ func (w *world) open(nc *nats.Conn) *Queue {
 	return q
 }
 
-// line is a connection that can lose what the server says.
+// line is a connection that can lose what the server says, or bring it late.
 type line struct {
 	w    *world
 	deaf atomic.Bool
+	late atomic.Int64 // nanoseconds
 	conn atomic.Pointer[net.Conn]
 }
 
@@ -153,6 +154,7 @@ func (c *deafConn) Read(p []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(p)
 		if err != nil || !c.l.deaf.Load() {
+			time.Sleep(time.Duration(c.l.late.Load()))
 			return n, err
 		}
 	}
