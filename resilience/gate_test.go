@@ -470,19 +470,19 @@ func TestRebuildEndsWhenItsLockIsLost(t *testing.T) {
 	})
 }
 
-// porter refuses with a text, or makes the script fail.
-type porter struct{ name, text string }
+// porter refuses with a text and a tag, or makes the script fail.
+type porter struct{ name, text, tag string }
 
 func (p porter) Module() lua.Module {
 	return lua.Module{Name: p.name, Source: `return {
 		check = function(K, A) if A[1] == 'fail' then redis.call('INCR', 'a', 'b') end
-			if A[1] ~= '' then return {why = A[1], wait = 5000000} end end,
+			if A[1] ~= '' then return {why = A[1], wait = 5000000, tag = A[2]} end end,
 		apply = function() return '', 0 end, leave = function() end, lapse = function() end,
 	}`}
 }
 
 func (p porter) Enter(c *jobs.Call) lua.Step {
-	return lua.Once(p.name, nil, p.text+c.Batch)
+	return lua.Once(p.name, nil, p.text+c.Batch, p.tag)
 }
 func (p porter) Leave(*jobs.Call, *jobs.Attempt) lua.Step { return lua.Step{} }
 
@@ -492,9 +492,9 @@ func TestRefusalsSayWhoseTheyAre(t *testing.T) {
 		porter
 		want string
 	}{
-		{porter{LedgerGuard, "over the limit"}, LedgerGuard},
-		{porter{LedgerGuard, "claimed by a live call"}, ClaimGuard},
-		{porter{BreakerGuard, "the circuit is open"}, BreakerGuard},
+		{porter{LedgerGuard, "over the limit", ""}, LedgerGuard},
+		{porter{LedgerGuard, "a call for it is live", "claimed"}, ClaimGuard},
+		{porter{BreakerGuard, "the circuit is open", ""}, BreakerGuard},
 	}
 	for _, tt := range tests {
 		s := onMini(t)
