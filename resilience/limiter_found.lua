@@ -99,7 +99,8 @@ local function find(q, now, call, d)
       d.slow = math.floor(SLOW * of / ENOUGH)
     end
     if not enough then return less / was end -- and counts on from the same mark
-  elseif was > 0 then
+  elseif was > 0 then -- it may have grown for minutes beyond whatever was asked for
+    was = math.min(was, math.max(d.found, asked(q, now) * unit(q, d)))
     d.found = 0.7 * was
   else
     d.found = math.max(6, 0.7 * asked(q, now)) * unit(q, d)

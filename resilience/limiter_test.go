@@ -225,7 +225,7 @@ func TestPauseWithoutALengthDoubles(t *testing.T) {
 		d.leave(d.admit(newCall("a")), jobs.Attempt{})
 		d.pass(time.Minute)
 		d.leave(d.admit(newCall("a")), jobs.Attempt{Kind: jobs.RateLimited})
-		within(t, "pause after a success", d.quota().Paused, time.Second, time.Second)
+		within(t, "pause after a success", d.quota().Paused, time.Second, 1500*time.Millisecond)
 	})
 }
 
@@ -403,6 +403,60 @@ func TestUnknownLimitIsFound(t *testing.T) {
 		d.pass(5 * time.Minute)
 		d.admit(newCall("a"))
 		within(t, "gap after minutes without a 429", d.enter(newCall("a")).Wait, 0, time.Millisecond)
+	})
+}
+
+// aFlood asks as often as the quota lets it for a while, of a provider that
+// allows 600 requests a minute and ten at once, and returns how many of them were
+// 429s.
+func (d *desk) aFlood(lasts time.Duration) (refused int) {
+	const step = 100 * time.Millisecond
+	left, waiting := 10.0, map[*jobs.Call]time.Duration{}
+	for now := time.Duration(0); now < lasts; now += step {
+		for range 4 {
+			c := newCall("a")
+			r := d.enter(c)
+			if r.Refused {
+				break
+			}
+			waiting[c] = now + r.Wait
+		}
+		d.pass(step)
+		left = min(10, left+1)
+		for c, start := range waiting {
+			if start > now+step {
+				continue
+			}
+			due := lua.Op{Kind: lua.Due, Call: c.ID, Steps: []lua.Step{d.guard.(*Limiter).due(c)}}
+			if wait := d.run(due)[0].Wait; wait > 0 {
+				waiting[c] = now + step + wait
+				continue
+			}
+			delete(waiting, c)
+			if left >= 1 {
+				left--
+				d.leave(c, jobs.Attempt{})
+				continue
+			}
+			refused++
+			d.leave(c, jobs.Attempt{Kind: jobs.RateLimited, RetryAfter: time.Second})
+		}
+	}
+	return refused
+}
+
+func TestLimitIsFoundAgainAfterHoursWithout429s(t *testing.T) {
+	underQuota(t, Quota{}, func(t *testing.T, d *desk) {
+		d.needsTime()
+		for range 2 {
+			if n := d.aFlood(20 * time.Second); n == 0 || n > 6 {
+				t.Errorf("%d calls of about 200 were 429s, want as few as find the limit", n)
+			}
+			if f := d.quota().FoundRequests; f < 300 || f > 900 {
+				t.Errorf("found %v a minute, of 600", f)
+			}
+			d.pass(time.Hour)
+		}
 	})
 }
 
