@@ -73,32 +73,35 @@ func plain(r rune) rune {
 }
 
 // adopt takes over what dead processes left behind: the folders that nobody
-// holds the lock of.
+// holds the lock of. One that cannot be taken over is no reason to leave the
+// others.
 func (s *spool) adopt() error {
 	entries, err := os.ReadDir(s.folder)
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, e := range entries {
-		if !e.IsDir() || e.Name() == s.own {
-			continue
-		}
-		dir := filepath.Join(s.folder, e.Name())
-		lock, err := embedded.LockFolder(dir)
-		if errors.Is(err, embedded.ErrLocked) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if _, err := s.Adopt(dir); err != nil {
-			return errors.Join(err, lock.Release())
-		}
-		if err := lock.Remove(); err != nil {
-			return err
+		if e.IsDir() && e.Name() != s.own {
+			errs = append(errs, s.inherit(filepath.Join(s.folder, e.Name())))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// inherit takes over a folder, unless its process lives.
+func (s *spool) inherit(dir string) error {
+	lock, err := embedded.LockFolder(dir)
+	if errors.Is(err, embedded.ErrLocked) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := s.Adopt(dir); err != nil {
+		return errors.Join(err, lock.Release())
+	}
+	return lock.Remove()
 }
 
 // close lets go of the folder. What is left in it is the next process's.

@@ -113,6 +113,32 @@ func TestNoCallIsBegunOnceTheLeaseIsLost(t *testing.T) {
 	})
 }
 
+// A folder that could not be taken over kept the answers in all others from
+// being stored, and their jobs were paid for again.
+func TestAnswersOfAKilledWorkerAreStoredThoughAnotherFolderIsBroken(t *testing.T) {
+	s := lossy
+	s.together = true
+	inWorld(t, s, func(w *world) {
+		w.submit(jobs.Batch{ID: "contracts", Budget: jobs.Dollar}, short(40)...)
+		w.start("a", "b")
+		time.Sleep(6 * time.Second)
+		w.broker.stop()
+		time.Sleep(time.Minute)
+		broken := filepath.Join(w.folder("a"), "0")
+		w.must(os.Mkdir(broken, 0o700))
+		w.must(os.Symlink("nowhere", filepath.Join(broken, "1-1.answer")))
+		left := w.onDisk("a")
+		w.kill("b")
+		w.broker.start()
+		w.untilOver("contracts")
+		w.answered("contracts")
+		if left != 17 || w.onDisk("a") != 1 || w.paid() != 40 {
+			t.Errorf("%d answers of 16 were left on disk, and %d still are; %d calls were paid for", left-1, w.onDisk("a")-1, w.paid())
+		}
+		w.must(os.RemoveAll(broken))
+	})
+}
+
 func TestAnswersOfAKilledWorkerAreStoredByTheNext(t *testing.T) {
 	inWorld(t, lossy, func(w *world) {
 		w.submit(jobs.Batch{ID: "contracts", Budget: jobs.Dollar}, short(40)...)
