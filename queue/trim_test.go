@@ -3,6 +3,7 @@ package queue
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -94,6 +95,7 @@ func TestRestartDealsAnewOnlyWhatIsNotDone(t *testing.T) {
 		w.answerAll(lent[:4])
 		w.must(s.Close())
 		w.flush()
+		synctest.Wait() // the broker takes acknowledgements in when it comes to it
 		w.must(w.q.Reclaim(w.ctx))
 		if p := w.progress("b"); p.Queued != 6 || p.Running != 0 {
 			t.Errorf("progress %+v, want 6 waiting", p)
