@@ -64,7 +64,10 @@ func (p *Prompt) Check(d *jobs.Document) error {
 	}
 	for _, part := range []*part{p.user, p.system} {
 		for _, use := range part.uses {
-			if !part.optional[use.name] && !offers(d, use.name) {
+			if use.ofText() {
+				continue // and it need not be copied
+			}
+			if _, has := value(d, use.name); !has && !part.optional[use.name] {
 				return jobs.Failf(jobs.InvalidRequest, "%s, %s: %s has no field %q; it has %s",
 					part.what, use.at, d.Source, use.name, known(d))
 			}

@@ -184,8 +184,11 @@ func (p *part) use(n parse.Node, name string, asked bool) {
 }
 
 func (p *part) mentionsText() bool {
-	return slices.ContainsFunc(p.uses, func(u use) bool { return u.name == "Text" || isText(u.name) })
+	return slices.ContainsFunc(p.uses, use.ofText)
 }
+
+// ofText reports whether it is the text, which every document has, that is used.
+func (u use) ofText() bool { return u.name == "Text" || isText(u.name) }
 
 // isText reports whether a member of that name can be a JSON document's text,
 // which is then its body and not among its fields.
@@ -201,7 +204,7 @@ func (p *part) render(d *jobs.Document) (string, error) {
 	}
 	values := make(map[string]string, len(p.uses))
 	for _, u := range p.uses {
-		values[u.name] = value(d, u.name)
+		values[u.name], _ = value(d, u.name)
 	}
 	var b strings.Builder
 	if err := p.template.Execute(&b, values); err != nil {
@@ -214,39 +217,28 @@ func (p *part) render(d *jobs.Document) (string, error) {
 func (p *part) join(d *jobs.Document) string {
 	filled := slices.Clone(p.pieces)
 	for i := 1; i < len(filled); i += 2 {
-		filled[i] = value(d, filled[i])
+		filled[i], _ = value(d, filled[i])
 	}
 	return strings.Join(filled, "")
 }
 
 // value looks a name up in a document: its own properties, then its fields.
-// It is empty for what the document does not offer.
-func value(d *jobs.Document, name string) string {
+func value(d *jobs.Document, name string) (string, bool) {
 	switch name {
 	case "Text":
-		return paged(d.Text())
+		return paged(d.Text()), true
 	case "Source":
-		return d.Source
+		return d.Source, true
 	case "Name":
-		return path.Base(d.Source)
+		return path.Base(d.Source), true
 	}
 	if v, ok := d.Fields[name]; ok {
-		return v
+		return v, true
 	}
 	if isText(name) {
-		return paged(d.Text())
+		return paged(d.Text()), true
 	}
-	return ""
-}
-
-// offers reports whether a document has a value of that name.
-func offers(d *jobs.Document, name string) bool {
-	switch name {
-	case "Text", "Source", "Name":
-		return true
-	}
-	_, ok := d.Fields[name]
-	return ok || isText(name)
+	return "", false
 }
 
 // known lists the fields of a document for an error message.

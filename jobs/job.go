@@ -72,7 +72,7 @@ func (d *Document) HasText() bool { return !d.Ready() && d.Type == "" && len(d.B
 
 // Text is the document's text; empty for a ready request and for an image.
 func (d *Document) Text() string {
-	if d.Ready() || d.Type != "" {
+	if !d.HasText() {
 		return ""
 	}
 	return string(d.Body)

@@ -78,10 +78,8 @@ func (w *world) booked() (sum jobs.USD) {
 func TestOwnOutcomeWithALostReplyIsRecognised(t *testing.T) {
 	inBrokenWorld(t, Config{}, func(w *world) {
 		w.enqueue(batch("b"), 1)
-		l := &line{}
-		nc := w.connect(l)
-		defer nc.Close()
-		d := w.take(w.sourceOf(w.open(nc), "w1"), 1)[0]
+		l, d, hangUp := w.lendOverALine()
+		defer hangUp()
 		l.deaf.Store(true)
 		go func() {
 			time.Sleep(3 * time.Second)
@@ -360,10 +358,8 @@ func TestAnswersAreRememberedForAWhile(t *testing.T) {
 func TestRenewalAnsweredTooLateIsNone(t *testing.T) {
 	inBrokenWorld(t, Config{}, func(w *world) {
 		w.enqueue(batch("b"), 1)
-		l := &line{}
-		nc := w.connect(l)
-		defer nc.Close()
-		d := w.take(w.sourceOf(w.open(nc), "w1"), 1)[0]
+		l, d, hangUp := w.lendOverALine()
+		defer hangUp()
 		time.Sleep(25 * time.Second)
 		l.deaf.Store(true)
 		if err := d.Extend(w.ctx); !errors.Is(err, jobs.ErrLeaseLost) {

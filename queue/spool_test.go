@@ -45,6 +45,16 @@ func (w *world) spool(q *Queue, dir string, most int64) *spooled {
 	return s
 }
 
+// spooling is a worker's spool, and its source, whose answers go there while NATS
+// is away.
+func (w *world) spooling(most int64) (*spooled, *Source) {
+	w.Helper()
+	s := w.spool(w.q, filepath.Join(w.dir, "spool", "w1"), most)
+	source := w.source("w1")
+	source.SpoolTo(s.Spool)
+	return s, source
+}
+
 // running stores what waits until the returned function is called.
 func (s *spooled) running(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -153,9 +163,7 @@ func (w *world) onlyNew(s *Source, n int) {
 func TestBlipDoesNotTouchTheDisk(t *testing.T) {
 	inBrokenWorld(t, Config{}, func(w *world) {
 		w.enqueue(batch("b"), 1)
-		s := w.spool(w.q, filepath.Join(w.dir, "spool", "w1"), 0)
-		source := w.source("w1")
-		source.SpoolTo(s.Spool)
+		s, source := w.spooling(0)
 		d := w.take(source, 1)[0]
 		w.stop()
 		for w.nc.IsConnected() {
@@ -217,9 +225,7 @@ func TestNextProcessStoresWhatWaits(t *testing.T) {
 func TestAnswerThatComesSecondFromDiskIsWaste(t *testing.T) {
 	inBrokenWorld(t, Config{}, func(w *world) {
 		w.enqueue(batch("b"), 1)
-		s := w.spool(w.q, filepath.Join(w.dir, "spool", "w1"), 0)
-		source := w.source("w1")
-		source.SpoolTo(s.Spool)
+		s, source := w.spooling(0)
 		d := w.take(source, 1)[0]
 		w.stop()
 		w.spoolAll([]jobs.Delivery{d})
@@ -241,10 +247,8 @@ func TestAnswerThatComesSecondFromDiskIsWaste(t *testing.T) {
 func TestLeaseIsKeptWhileAnAnswerWaitsOnDisk(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		w.enqueue(batch("b"), 1)
-		s := w.spool(w.q, filepath.Join(w.dir, "spool", "w1"), 0)
+		s, source := w.spooling(0)
 		defer s.running(w.ctx)()
-		source := w.source("w1")
-		source.SpoolTo(s.Spool)
 		d := w.take(source, 1)[0]
 		room := func(bytes int64) {
 			c := w.q.outcomes.CachedInfo().Config
@@ -332,10 +336,8 @@ func TestProcessThatHasJustBegunLeavesOthersTimeToStore(t *testing.T) {
 func TestHandBacksWhileNATSIsAwayAreNoDeaths(t *testing.T) {
 	inBrokenWorld(t, Config{}, func(w *world) {
 		w.enqueue(batch("b"), 1)
-		s := w.spool(w.q, filepath.Join(w.dir, "spool", "w1"), 0)
+		s, source := w.spooling(0)
 		defer s.running(w.ctx)()
-		source := w.source("w1")
-		source.SpoolTo(s.Spool)
 		for range w.q.cfg.MaxDeliveries + 1 {
 			d := w.take(source, 1)[0]
 			w.stop()

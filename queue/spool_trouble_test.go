@@ -51,9 +51,7 @@ func TestTornFileIsSetAsideAndInNobodysWay(t *testing.T) {
 func TestFullSpoolRefusesAndNothingIsLent(t *testing.T) {
 	inBrokenWorld(t, Config{StorePatience: 20 * time.Second}, func(w *world) {
 		w.enqueue(batch("b"), 10)
-		s := w.spool(w.q, filepath.Join(w.dir, "spool", "w1"), 3000)
-		source := w.source("w1")
-		source.SpoolTo(s.Spool)
+		s, source := w.spooling(3000)
 		lent := w.take(source, 6)
 		w.stop()
 		began := time.Now()
@@ -91,9 +89,7 @@ func TestFullSpoolRefusesAndNothingIsLent(t *testing.T) {
 func TestDiskThatFailsStopsLendingUntilItWorks(t *testing.T) {
 	inBrokenWorld(t, Config{StorePatience: 20 * time.Second}, func(w *world) {
 		w.enqueue(batch("b"), 2)
-		s := w.spool(w.q, filepath.Join(w.dir, "spool", "w1"), 0)
-		source := w.source("w1")
-		source.SpoolTo(s.Spool)
+		s, source := w.spooling(0)
 		d := w.take(source, 1)[0]
 		w.must(os.RemoveAll(s.config.Dir))
 		w.stop()
@@ -115,9 +111,7 @@ func TestDiskThatFailsStopsLendingUntilItWorks(t *testing.T) {
 func TestAnswersAreStoredThoughOneCannotBeTakenOver(t *testing.T) {
 	inBrokenWorld(t, Config{}, func(w *world) {
 		w.enqueue(batch("b"), 1)
-		dead := w.spool(w.q, filepath.Join(w.dir, "spool", "w1"), 0)
-		source := w.source("w1")
-		source.SpoolTo(dead.Spool)
+		_, source := w.spooling(0)
 		lent := w.take(source, 1)
 		w.stop()
 		w.spoolAll(lent)

@@ -191,10 +191,8 @@ func TestLargeCheckpointTravels(t *testing.T) {
 func TestCheckpointWithALostReplyIsRecognised(t *testing.T) {
 	inBrokenWorld(t, Config{}, func(w *world) {
 		w.enqueue(batch("b"), 1)
-		l := &line{}
-		nc := w.connect(l)
-		defer nc.Close()
-		d := w.take(w.sourceOf(w.open(nc), "w1"), 1)[0]
+		l, d, hangUp := w.lendOverALine()
+		defer hangUp()
 		l.deaf.Store(true)
 		go func() {
 			time.Sleep(time.Second)
@@ -215,10 +213,8 @@ func TestCheckpointWithALostReplyIsRecognised(t *testing.T) {
 func TestCheckpointsWithLostRepliesAreRecognised(t *testing.T) {
 	inBrokenWorld(t, Config{}, func(w *world) {
 		w.enqueue(batch("b"), 1)
-		l := &line{}
-		nc := w.connect(l)
-		defer nc.Close()
-		d := w.take(w.sourceOf(w.open(nc), "w1"), 1)[0]
+		l, d, hangUp := w.lendOverALine()
+		defer hangUp()
 		l.deaf.Store(true)
 		one, two := step("1", 1, 10), step("2", 1, 20)
 		if err := d.Checkpoint(w.ctx, checkpoint(`1`, one)); err == nil {

@@ -199,6 +199,14 @@ func (w *world) sourceOf(q *Queue, name string) *Source {
 	return s
 }
 
+// lendOverALine lends one job over a line of its own.
+func (w *world) lendOverALine() (l *line, d jobs.Delivery, hangUp func()) {
+	w.Helper()
+	l = &line{}
+	nc := w.connect(l)
+	return l, w.take(w.sourceOf(w.open(nc), "w1"), 1)[0], nc.Close
+}
+
 // take lends exactly n jobs, failing if they do not come within a minute.
 func (w *world) take(s *Source, n int) []jobs.Delivery {
 	w.Helper()

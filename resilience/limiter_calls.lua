@@ -68,8 +68,7 @@ return {
     end
     local r, t = q.r, q.t
     local rgap, tgap = gap(q, now, r, rpm), gap(q, now, t, tpm)
-    local before, taken = 0, 0
-    if q.line >= now then before, taken = ahead(q, K[2], worker, now) end
+    local before, taken = ahead(q, K[2], worker, now)
     local start = math.max(now, r.next, t.next, q.pause)
     local full = most > 0 and q.live + before >= most
     if full or start + taken > now + horizon then

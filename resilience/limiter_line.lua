@@ -11,7 +11,8 @@ local function line(q, key)
   local list = redis.call('HGETALL', key)
   for i = 1, #list, 2 do
     local ticket, expires, takes = string.match(list[i + 1], '(%d+) (%d+) (%d+)')
-    if tonumber(ticket) <= q.at then q.waiting[list[i]] = {tonumber(ticket), tonumber(expires), tonumber(takes)} end
+    ticket = tonumber(ticket)
+    if ticket <= q.at then q.waiting[list[i]] = {ticket, tonumber(expires), tonumber(takes)} end
   end
   return q.waiting
 end

@@ -57,7 +57,7 @@ end
 -- and whether the limit is known rather than found.
 local function gap(q, now, d, configured)
   local rate = configured
-  if d.limit > 0 and believed(d, now, configured) then
+  if believed(d, now, configured) then
     local said = d.limit
     rate = said * pace(q, now, d)
     if configured > 0 and configured < said then rate = math.min(rate, configured) end

@@ -38,6 +38,17 @@ func (w *world) onDisk(name string) int {
 	return len(files)
 }
 
+// strand has two workers in the middle of a batch of 40 jobs lose the broker, and
+// answers wait on their disks.
+func (w *world) strand(b jobs.Batch) {
+	w.Helper()
+	w.submit(b, short(40)...)
+	w.start("a", "b")
+	time.Sleep(6 * time.Second)
+	w.broker.stop()
+	time.Sleep(time.Minute)
+}
+
 func TestNATSAwayForTenMinutesLosesNoAnswer(t *testing.T) {
 	s := slow // whose calls outlast the lease
 	s.reconnects = true
@@ -119,11 +130,7 @@ func TestAnswersOfAKilledWorkerAreStoredThoughAnotherFolderIsBroken(t *testing.T
 	s := lossy
 	s.together = true
 	inWorld(t, s, func(w *world) {
-		w.submit(jobs.Batch{ID: "contracts", Budget: jobs.Dollar}, short(40)...)
-		w.start("a", "b")
-		time.Sleep(6 * time.Second)
-		w.broker.stop()
-		time.Sleep(time.Minute)
+		w.strand(jobs.Batch{ID: "contracts", Budget: jobs.Dollar})
 		broken := filepath.Join(w.folder("a"), "0")
 		w.must(os.Mkdir(broken, 0o700))
 		w.must(os.Symlink("nowhere", filepath.Join(broken, "1-1.answer")))
@@ -141,11 +148,7 @@ func TestAnswersOfAKilledWorkerAreStoredThoughAnotherFolderIsBroken(t *testing.T
 
 func TestAnswersOfAKilledWorkerAreStoredByTheNext(t *testing.T) {
 	inWorld(t, lossy, func(w *world) {
-		w.submit(jobs.Batch{ID: "contracts", Budget: jobs.Dollar}, short(40)...)
-		w.start("a", "b")
-		time.Sleep(6 * time.Second)
-		w.broker.stop()
-		time.Sleep(time.Minute)
+		w.strand(jobs.Batch{ID: "contracts", Budget: jobs.Dollar})
 		left := w.onDisk("a")
 		w.kill("a")
 		time.Sleep(time.Minute)
@@ -169,11 +172,7 @@ func TestAnswersOfAKilledWorkerAreStoredByTheNext(t *testing.T) {
 
 func TestAnswersFoundTooLateAreWasteOnRecord(t *testing.T) {
 	inWorld(t, lossy, func(w *world) {
-		w.submit(jobs.Batch{ID: "contracts"}, short(40)...)
-		w.start("a", "b")
-		time.Sleep(6 * time.Second)
-		w.broker.stop()
-		time.Sleep(time.Minute)
+		w.strand(jobs.Batch{ID: "contracts"})
 		w.kill("a")
 		w.broker.start()
 		w.untilOver("contracts")
@@ -190,11 +189,7 @@ func TestNeighbourStoresTheAnswersOfADeadWorker(t *testing.T) {
 	s := lossy
 	s.together = true
 	inWorld(t, s, func(w *world) {
-		w.submit(jobs.Batch{ID: "contracts"}, short(40)...)
-		w.start("a", "b")
-		time.Sleep(6 * time.Second)
-		w.broker.stop()
-		time.Sleep(time.Minute)
+		w.strand(jobs.Batch{ID: "contracts"})
 		if n := w.spooled("a"); n != 8 {
 			t.Errorf("%d answers of 8 wait on disk, each in the folder of its own worker", n)
 		}
