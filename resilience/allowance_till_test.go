@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/drover-batch/drover/internal/lua"
+	"github.com/drover-batch/drover/internal/redistest"
 	"github.com/drover-batch/drover/jobs"
 )
 
@@ -132,7 +133,7 @@ type saver struct {
 // saver makes a replica of its own connection, whose scripts fail while it is
 // away.
 func (s *store) saver(t testing.TB, name string, limit, amount jobs.USD, change ...func(*GateConfig)) *saver {
-	own := &store{rdb: connect(t, s.addr)}
+	own := &store{rdb: redistest.Client(t, s.addr)}
 	own.rdb.AddHook(s.clock)
 	v := &saver{record: &register{open: map[string]bool{}}}
 	own.onScript(func(run func() error) error {

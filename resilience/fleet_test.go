@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/drover-batch/drover/internal/redistest"
 	"github.com/drover-batch/drover/jobs"
 )
 
@@ -205,7 +206,7 @@ func (f *fleet) play(t *testing.T, measure func(t *testing.T, p *provider)) {
 				return dice.Int64N(n)
 			}
 			if f.redis > 0 {
-				own.rdb = connect(t, s.addr)
+				own.rdb = redistest.Client(t, s.addr)
 				own.rdb.AddHook(hook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 					time.Sleep(time.Duration(roll(int64(f.redis))))
 					return next(ctx, cmd)

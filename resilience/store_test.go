@@ -11,7 +11,6 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/drover-batch/drover/internal/lua"
 	"github.com/drover-batch/drover/internal/redistest"
@@ -39,27 +38,18 @@ func onEach(t *testing.T, test func(t *testing.T, s *store)) {
 	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) { test(t, &store{rdb: rdb}) })
 }
 
-func connect(t testing.TB, addr string) *redis.Client {
-	rdb := redis.NewClient(&redis.Options{
-		Addr: addr, MaxRetries: -1, ContextTimeoutEnabled: true,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
-	t.Cleanup(func() { _ = rdb.Close() })
-	return rdb
-}
-
 func onMini(t testing.TB) *store {
 	m := miniredis.RunT(t)
 	now := time.UnixMicro(time.Now().UnixMicro())
 	m.SetTime(now)
-	return &store{rdb: connect(t, m.Addr()), pass: func(d time.Duration) {
+	return &store{rdb: redistest.Client(t, m.Addr()), pass: func(d time.Duration) {
 		now = now.Add(d)
 		m.SetTime(now)
 	}}
 }
 
 func onReal(t testing.TB) *store {
-	return &store{rdb: connect(t, redistest.Start(t))}
+	return &store{rdb: redistest.Client(t, redistest.Start(t))}
 }
 
 // bubble runs the test in virtual time, which the server follows.
@@ -85,7 +75,7 @@ func longBubble(t *testing.T, test func(t *testing.T, s *store)) {
 
 func inBubble(t *testing.T, addr string, clock redis.Hook, test func(t *testing.T, s *store)) {
 	synctest.Test(t, func(t *testing.T) {
-		rdb := connect(t, addr)
+		rdb := redistest.Client(t, addr)
 		rdb.AddHook(clock)
 		test(t, &store{rdb: rdb, clock: clock, addr: addr})
 	})
