@@ -63,7 +63,7 @@ func Create(ctx context.Context, nc *nats.Conn, cfg Config) error {
 	}
 	for _, s := range streams(cfg, n) {
 		if _, err := js.CreateOrUpdateStream(ctx, s); err != nil {
-			return fmt.Errorf("creating stream %s: %w", s.Name, err)
+			return fmt.Errorf("creating stream %s: %w", s.Name, tooLarge(err, s.MaxBytes))
 		}
 	}
 	for _, b := range []jetstream.KeyValueConfig{
@@ -80,6 +80,14 @@ func Create(ctx context.Context, nc *nats.Conn, cfg Config) error {
 		return fmt.Errorf("creating object store %s: %w", docs.Bucket, err)
 	}
 	return nil
+}
+
+// tooLarge says which setting asks for more room than the server has.
+func tooLarge(err error, bytes int64) error {
+	if bytes <= 0 || !full(err) {
+		return err
+	}
+	return fmt.Errorf("it sets %d MiB aside (queue.max_bytes) and NATS has not as much room: lower queue.max_bytes, or raise the server's max_file_store: %w", bytes>>20, err)
 }
 
 // streams lists them. A replica other than the leader may lag, and what is

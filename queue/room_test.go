@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -272,6 +273,16 @@ func TestRoomForABatchThatNeedsItNoMoreIsNotWaitedFor(t *testing.T) {
 		_, _ = s.Next(ctx, 1)
 		if err := w.q.Full(); err != nil {
 			t.Errorf("nothing is paid for: %v", err)
+		}
+	})
+}
+
+func TestLimitThatTheServerHasNoRoomForIsNamed(t *testing.T) {
+	inNarrowWorld(t, func(w *world) {
+		w.cfg.MaxBytes = 1 << 30
+		err := Create(w.ctx, w.nc, w.cfg)
+		if err == nil || !strings.Contains(err.Error(), "1024 MiB aside (queue.max_bytes)") {
+			t.Fatalf("%v does not say what asks for how much", err)
 		}
 	})
 }

@@ -84,7 +84,7 @@ func (c *crew) configure(who string) (file string, err error) {
 	text := fmt.Sprintf("models: {small: {provider: openai, base_url: \"http://%s/v1\", context: 8000, max_output: 200, price: {input: 1, output: 4}}}\n", door) +
 		"chains: {default: [small]}\n" + quota +
 		fmt.Sprintf("worker: {slots: %d, grace: 3s, data: %q, http: \"127.0.0.1:0\"}\n", c.slots, filepath.Join(dir, "data")) +
-		fmt.Sprintf("queue: {prefix: %s}\n", c.name) +
+		fmt.Sprintf("queue: {prefix: %s, max_bytes: 256MiB}\n", c.name) +
 		fmt.Sprintf("nats: {url: \"nats://%s\"}\nredis: {url: %q, prefix: %s}\n", c.rig.nats, c.rig.redis, c.name)
 	file = filepath.Join(dir, "drover.yaml")
 	return file, os.WriteFile(file, []byte(text), 0o600)

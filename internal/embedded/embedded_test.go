@@ -120,6 +120,42 @@ func publish(t *testing.T, n *embedded.NATS, subject string) uint64 {
 	return ack.Sequence
 }
 
+func TestFolderThatSetMoreAsideThanThereIsNowCanBeUsed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const before, now = 64 << 20, 8 << 20 // the room on the disk
+	n, err := embedded.StartNATS(embedded.NATSConfig{Dir: dir, MaxStore: before})
+	if err != nil {
+		t.Fatal(err)
+	}
+	setAside(t, n, n.Room()/2)
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n = startNATS(t, embedded.NATSConfig{Dir: dir, MaxStore: now})
+	if n.Room() != now {
+		t.Errorf("there is room for %d bytes, want %d", n.Room(), now)
+	}
+	setAside(t, n, n.Room()/2)
+}
+
+// setAside has a stream set so much aside.
+func setAside(t *testing.T, n *embedded.NATS, bytes int64) {
+	t.Helper()
+	nc, err := n.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateOrUpdateStream(t.Context(), jetstream.StreamConfig{Name: "JOBS", MaxBytes: bytes}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestFolderBelongsToOneProcess(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -36,6 +36,7 @@ const user = "drover"
 // before it is acknowledged.
 type NATS struct {
 	server   *server.Server
+	room     int64
 	lock     *Lock
 	password string
 	close    func() error
@@ -55,11 +56,11 @@ func StartNATS(cfg NATSConfig) (*NATS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("taking the data folder %s: %w", cfg.Dir, err)
 	}
-	s, err := runNATS(opts)
+	s, room, err := withRoom(opts)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the embedded NATS server in %s: %w", cfg.Dir, err), lock.Release())
 	}
-	n := &NATS{server: s, lock: lock, password: cfg.Password}
+	n := &NATS{server: s, room: room, lock: lock, password: cfg.Password}
 	n.close = sync.OnceValue(n.shutdown)
 	return n, nil
 }
@@ -87,6 +88,25 @@ func natsOptions(cfg NATSConfig) (*server.Options, error) {
 	opts.Host, _, _ = net.SplitHostPort(cfg.Listen)
 	opts.Port = port
 	return opts, nil
+}
+
+// withRoom runs the server, and tells how much it may take on disk. A folder may
+// have streams that set more aside than that, from when the disk had more free;
+// they could not even be made smaller if the server did not allow for them.
+func withRoom(opts *server.Options) (s *server.Server, room int64, err error) {
+	if s, err = runNATS(opts); err != nil {
+		return nil, 0, err
+	}
+	room = s.JetStreamConfig().MaxStore
+	_, reserved, err := s.JetStreamReservedResources()
+	if err != nil || reserved <= room {
+		return s, room, err
+	}
+	opts.JetStreamMaxStore = reserved + room
+	s.Shutdown()
+	s.WaitForShutdown()
+	s, err = runNATS(opts)
+	return s, room, err
 }
 
 func runNATS(opts *server.Options) (*server.Server, error) {
@@ -148,6 +168,10 @@ func (n *NATS) URL() string {
 	}
 	return u.String()
 }
+
+// Room is how much JetStream may take on disk, in bytes, what it has already
+// included. Streams that set more aside are refused.
+func (n *NATS) Room() int64 { return n.room }
 
 // ID names this run of the server; a server started again has another one.
 func (n *NATS) ID() string { return n.server.ID() }

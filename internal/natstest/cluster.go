@@ -51,18 +51,17 @@ func StartCluster(t testing.TB) *Cluster {
 	return c
 }
 
-// led reports whether all servers know of a leader, and one of them is it.
+// led reports whether all servers know of a leader, which is one of them and
+// knows that streams may be placed on each.
 func (c *Cluster) led() bool {
-	leader := 0
+	led := false
 	for _, s := range c.Servers {
 		if !s.JetStreamIsCurrent() {
 			return false
 		}
-		if s.JetStreamIsLeader() {
-			leader++
-		}
+		led = led || s.JetStreamIsLeader() && len(s.JetStreamClusterPeers()) == len(c.Servers)
 	}
-	return leader == 1 && c.Servers[0].NumRoutes() > 0
+	return led
 }
 
 // URL is where clients find the servers.

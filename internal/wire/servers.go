@@ -70,6 +70,7 @@ func Embed(ctx context.Context, c *config.Config, listen bool) (_ *Servers, err 
 		return nil, err
 	}
 	s.onClose(server.Close)
+	c.Queue.MaxBytes = min(c.Queue.MaxBytes, config.Bytes(server.Room()/2)) // the rest is for outcomes
 	memory, err := embedded.StartRedis(redisConfig)
 	if err != nil {
 		return nil, err
