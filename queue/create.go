@@ -32,8 +32,9 @@ type Queue struct {
 	settings jetstream.KeyValue
 	docs     jetstream.ObjectStore
 
-	away atomic.Pointer[time.Time] // when NATS was last missed
-	room *room
+	away      atomic.Pointer[time.Time] // when NATS was last missed
+	consumers atomic.Int64              // of jobs, when last counted
+	room      *room
 
 	limit      int // most bytes of one message's body
 	groupBytes int // most bytes of a group of jobs

@@ -97,8 +97,9 @@ func (q *Queue) standings(ctx context.Context) (all map[string]*standing, full b
 	if len(all) == 0 {
 		return all, full, nil
 	}
-	consumers := q.jobs.ListConsumers(ctx)
+	consumers, count := q.jobs.ListConsumers(ctx), int64(0)
 	for c := range consumers.Info() {
+		count++
 		if s := all[c.Name]; s != nil {
 			s.served(c)
 		}
@@ -106,6 +107,7 @@ func (q *Queue) standings(ctx context.Context) (all map[string]*standing, full b
 	if err := consumers.Err(); err != nil {
 		return nil, false, fmt.Errorf("counting jobs: %w", err)
 	}
+	q.consumers.Store(count)
 	return all, full, nil
 }
 
@@ -143,9 +145,18 @@ func (s *standing) inOrder() []string {
 	return slices.SortedFunc(maps.Keys(s.parts), func(a, b string) int { return cmp.Compare(number(a), number(b)) })
 }
 
+// worthPurging is how many consumers may be there for each job that is taken
+// away. When many jobs go at once the broker counts anew what each consumer of
+// the stream has left, by going through messages: 0.1 to 0.2 ms for each. To take
+// away one job by itself takes it 1 ms, mostly a sync.
+const worthPurging = 8
+
 // trim takes away the jobs that are done, but for those behind one that is not.
 func (q *Queue) trim(ctx context.Context, batch string, s *standing) error {
 	done := s.done()
+	if done*worthPurging < q.consumers.Load() {
+		return q.pick(ctx, batch, s.floor)
+	}
 	for _, part := range s.inOrder() {
 		if part != replayedPart {
 			if done <= 0 {
@@ -159,6 +170,27 @@ func (q *Queue) trim(ctx context.Context, batch string, s *standing) error {
 		}
 	}
 	return nil
+}
+
+// pick takes the jobs of a batch away one by one, up to a sequence.
+func (q *Queue) pick(ctx context.Context, batch string, floor uint64) error {
+	for seq, refused := uint64(1), uint64(0); ; {
+		m, err := q.jobs.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(q.names.jobs(batch)))
+		if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && m.Sequence > floor {
+			return nil
+		}
+		if err == nil {
+			seq, err = m.Sequence, q.jobs.DeleteMsg(ctx, m.Sequence)
+		}
+		switch {
+		case err == nil:
+			seq++
+		case errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) && seq != refused:
+			refused = seq // another worker may have been faster: look again
+		default:
+			return fmt.Errorf("taking away what is done of batch %s: %w", batch, err)
+		}
+	}
 }
 
 // tidy trims the batches where it is worth it: where a part is done, or where
