@@ -32,7 +32,8 @@ asks the chain of models about each, and writes one line per document.
 
 Interrupted by Ctrl-C or worse, the same command goes on where it stopped.
 Run again after it has finished it pays for nothing twice: only documents that
-are new are answered.`,
+are new are answered. Another question, --model or chain is asked about all of
+them.`,
 		Example: `  enqueue run examples/contracts
   enqueue run contracts --prompt "When does it end?" --budget 2.50 --model gpt-4.1-mini
   enqueue run invoices.csv --prompt "Is {{.amount}} unusual for {{.vendor}}?" --out answers.jsonl
@@ -65,6 +66,7 @@ func (c *cli) run(ctx context.Context, r *runFlags, paths []string) error {
 	if err != nil {
 		return err
 	}
+	r.asked = askedBy(cfg, c.model)
 	b, f, err := c.prepare(ctx, cfg, &r.input, paths)
 	if err != nil {
 		return err
