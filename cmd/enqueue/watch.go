@@ -55,7 +55,25 @@ func (c *cli) watch(ctx context.Context, s *wire.Servers, b *jobs.Batch) error {
 		c.say("cancelled")
 		return &exit{code: exitUnanswered}
 	}
-	return nil
+	return c.answered(ctx, s, b)
+}
+
+// answered fails if documents ended without an answer that left no dead letter
+// behind: they expired, or their letters were dropped.
+func (c *cli) answered(ctx context.Context, s *wire.Servers, b *jobs.Batch) error {
+	ends, err := s.Queue.Ends(ctx, b.ID)
+	if ctx.Err() != nil {
+		return &exit{code: exitInterrupted}
+	}
+	if err != nil {
+		return err
+	}
+	without := ends[jobs.Expired] + ends[jobs.Dead] + ends[jobs.WasCancelled]
+	if without == 0 {
+		return nil
+	}
+	c.say("%s without an answer: see enqueue results %s", counted(without, "document"), b.ID)
+	return &exit{code: exitUnanswered}
 }
 
 // followBatch looks again and again, so that rates are current even while the
