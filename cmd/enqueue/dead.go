@@ -274,7 +274,10 @@ func (c *cli) onLetters(verb, short string, do func(context.Context, *queue.Queu
 				if len(args) == 2 {
 					l, err := c.find(ctx, q, filter.Batch, args[1])
 					if err == nil {
-						n, err = 1, do(ctx, q, l)
+						err = do(ctx, q, l)
+					}
+					if err == nil {
+						n = 1
 					}
 					return err
 				}
@@ -289,10 +292,15 @@ func (c *cli) onLetters(verb, short string, do func(context.Context, *queue.Queu
 				}
 				return nil
 			})
-			if c.json {
-				return errors.Join(err, c.print(map[string]int{verb: n}))
+			switch {
+			case n == 0 && err != nil: // which says why
+			case c.json:
+				err = errors.Join(err, c.print(map[string]int{verb: n}))
+			case n == 0:
+				c.say("no dead letters")
+			default:
+				c.say(told, n)
 			}
-			c.say(told, n)
 			return err
 		},
 	}
