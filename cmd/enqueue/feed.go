@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -42,7 +45,7 @@ type feeder struct {
 // check reads everything once without enqueueing, for --strict. Afterwards no
 // problem is reported a second time.
 func (f *feeder) check(ctx context.Context) error {
-	if slices.Contains(f.input.paths, "-") {
+	if f.piped() {
 		return misused(errors.New("--strict reads everything twice, which standard input cannot be: save it in a file"))
 	}
 	count := int64(0)
@@ -96,13 +99,13 @@ func (f *feeder) feed(ctx context.Context, q *queue.Queue, b *jobs.Batch) (intak
 			return nil, misused(fmt.Errorf("the batch %s was cancelled, which is for good: begin another with --name", b.ID))
 		}
 		if err == nil {
-			w.Full = f.full
+			w.Full, w.Mark = f.full, mark
 		}
 		return w, err
 	}
 	w, same, in, err := f.skip(ctx, begin)
 	if err == nil && !same {
-		if slices.Contains(f.input.paths, "-") {
+		if f.piped() {
 			return in, misused(fmt.Errorf("standard input is not what the batch %s began with; give it another --name", b.ID))
 		}
 		in, err = f.merge(ctx, w)
@@ -139,7 +142,7 @@ func (f *feeder) skip(ctx context.Context, begin func() (*queue.Writer, error)) 
 		}
 		in.add(item)
 		if at.Count < stored.Count {
-			if at = at.Next(item.CustomID); at.Count == stored.Count && at != stored {
+			if at = at.Next(item.CustomID, mark(&item.Document)); at.Count == stored.Count && at != stored {
 				return w, false, in, nil
 			}
 			continue
@@ -151,8 +154,24 @@ func (f *feeder) skip(ctx context.Context, begin func() (*queue.Writer, error)) 
 			return w, true, in, err
 		}
 	}
-	// Documents that went away change nothing: their jobs are in.
-	return w, true, in, nil
+	// Documents that went away change nothing: their jobs are in. But of standard
+	// input none goes away.
+	return w, !f.piped() || at.Count >= stored.Count || ctx.Err() != nil, in, nil
+}
+
+// piped reports whether standard input is among the paths.
+func (f *feeder) piped() bool { return slices.Contains(f.input.paths, "-") }
+
+// mark tells what came from standard input apart by what it says: its custom
+// ids are made up, and would be the same for any other.
+func mark(d *jobs.Document) string {
+	if !strings.HasPrefix(d.Source, "stdin") {
+		return ""
+	}
+	h := sha256.New()
+	_ = json.NewEncoder(h).Encode(d) // of strings, which can be encoded
+	_, _ = h.Write(d.Body)
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // merge adds what is new of an input that has changed since it was begun.
