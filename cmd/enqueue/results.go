@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,6 +44,37 @@ func (t *target) check() error {
 	return nil
 }
 
+// failures is the file for what has no answer, by default next to that of the
+// results.
+func (t *target) failures() string {
+	if t.errors != "" {
+		return t.errors
+	}
+	ext := filepath.Ext(t.out)
+	return strings.TrimSuffix(t.out, ext) + ".errors" + ext
+}
+
+// files are those that may be written.
+func (t *target) files() []string {
+	return slices.DeleteFunc([]string{t.out, t.failures()}, func(path string) bool { return path == "-" })
+}
+
+// spares refuses to write the results over what is to be read.
+func (t *target) spares(paths []string) error {
+	for _, path := range paths {
+		read, err := os.Stat(path)
+		if err != nil || read.IsDir() {
+			continue
+		}
+		for _, file := range t.files() {
+			if written, err := os.Stat(file); err == nil && os.SameFile(read, written) {
+				return fmt.Errorf("the results would be written over %s, which is to be read: name another file with --out or --errors", path)
+			}
+		}
+	}
+	return nil
+}
+
 // write writes every outcome of the batch, whole files or none, and counts
 // them in sum.
 func (t *target) write(ctx context.Context, q *queue.Queue, batch string, sum *summary) error {
@@ -52,10 +84,7 @@ func (t *target) write(ctx context.Context, q *queue.Queue, batch string, sum *s
 	if !t.openAI {
 		return documents.WriteAtomically(t.out, func(w io.Writer) error { return t.copy(ctx, q, batch, sum, w, nil) })
 	}
-	if t.errors == "" {
-		ext := filepath.Ext(t.out)
-		t.errors = strings.TrimSuffix(t.out, ext) + ".errors" + ext
-	}
+	t.errors = t.failures()
 	return documents.WriteAtomically(t.out, func(answers io.Writer) error {
 		return documents.WriteAtomically(t.errors, func(failures io.Writer) error {
 			return t.copy(ctx, q, batch, sum, answers, failures)
