@@ -28,6 +28,14 @@ const (
 	PastDeadline   Kind = "past_deadline"   // the batch's deadline has gone by
 )
 
+// Kinds lists them all, in the order above.
+func Kinds() []Kind {
+	return []Kind{
+		Timeout, Unreachable, ServerError, RateLimited, NoQuota, Overflow, Refused, InvalidRequest, InvalidAnswer,
+		Truncated, Runaway, OverBudget, Poison, Interrupted, Internal, PastDeadline,
+	}
+}
+
 // Retryable reports whether the same model may answer if asked again.
 func (k Kind) Retryable() bool {
 	switch k {

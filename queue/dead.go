@@ -31,15 +31,24 @@ func (f DeadFilter) takes(h nats.Header) bool {
 		(f.Model == "" || slices.Contains(h.Values(modelHeader), token(f.Model)))
 }
 
-// Dead yields the dead letters that the filter takes, the oldest first.
+// Dead yields the dead letters there are that the filter takes, the oldest
+// first. Those that come meanwhile are not among them: a job that is replayed
+// and dies again at once is not met a second time.
 func (q *Queue) Dead(ctx context.Context, f DeadFilter) iter.Seq2[*jobs.DeadLetter, error] {
 	batch := f.Batch
 	if batch == "" {
 		batch = "*"
 	}
-	all := q.read(ctx, q.dead, q.subject("dead", batch, "*"), false)
 	taken := func(yield func(jetstream.Msg, error) bool) {
-		for m, err := range all {
+		info, err := q.dead.Info(ctx)
+		if err != nil {
+			yield(nil, fmt.Errorf("reading the dead letters: %w", err))
+			return
+		}
+		for m, err := range q.read(ctx, q.dead, q.subject("dead", batch, "*"), false) {
+			if err == nil && after(m, info.State.LastSeq) {
+				return
+			}
 			if (err != nil || f.takes(m.Headers())) && !yield(m, err) {
 				return
 			}
@@ -48,6 +57,12 @@ func (q *Queue) Dead(ctx context.Context, f DeadFilter) iter.Seq2[*jobs.DeadLett
 	return decoded(taken, func(m jetstream.Msg) (*jobs.DeadLetter, error) {
 		return q.decodeLetter(ctx, m.Headers(), m.Data())
 	})
+}
+
+// after reports whether a message came after the one with a sequence.
+func after(m jetstream.Msg, seq uint64) bool {
+	meta, err := m.Metadata()
+	return err == nil && meta.Sequence.Stream > seq
 }
 
 // DeadLetter returns the dead letter of one job, or ErrNoDeadLetter.

@@ -292,6 +292,35 @@ func TestReplayRunsOnceAndReplacesTheDeadOutcome(t *testing.T) {
 	})
 }
 
+// More letters than are read at a time, so that those of jobs that died again
+// are there when reading gets to them.
+func TestJobThatDiesAgainIsNotReplayedOverAndOver(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		b := batch("b")
+		w.enqueue(b, 1)
+		die := func(j *jobs.Job) { w.must(w.q.Settle(w.ctx, j, jobs.NewOutcome(j, b, jobs.Dead, nil))) }
+		const letters = readGroup + 1
+		for i := range letters {
+			id := fmt.Sprint("dead ", i)
+			die(&jobs.Job{ID: jobs.NewID(b.ID, id), Batch: b.ID, CustomID: id, Run: 1})
+		}
+		replayed := 0
+		for l, err := range w.q.Dead(w.ctx, DeadFilter{Batch: b.ID}) {
+			w.must(err)
+			w.must(w.q.Replay(w.ctx, l))
+			again := *l.Job
+			again.Run, again.Replaces = l.Job.Run+1, l.Sequence
+			die(&again)
+			if replayed++; replayed > 2*letters {
+				break
+			}
+		}
+		if replayed != letters {
+			t.Errorf("replayed %d times, want each of the %d letters once", replayed, letters)
+		}
+	})
+}
+
 func TestDeadLettersAreFiltered(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		other := batch("b2")

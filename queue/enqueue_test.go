@@ -68,7 +68,7 @@ func TestEnqueueingGoesOnWhereItStopped(t *testing.T) {
 
 func walk(n int) (p Position) {
 	for i := range n {
-		p = p.Next(fmt.Sprint(i))
+		p = p.Next(fmt.Sprint(i), "")
 	}
 	return p
 }
@@ -164,7 +164,7 @@ func TestChangedInputIsNoticedAndOnlyNewJobsAdded(t *testing.T) {
 		w.must(err)
 		var p Position
 		for i := 100; p.Count < wr.Position().Count; i++ {
-			p = p.Next(fmt.Sprint(i))
+			p = p.Next(fmt.Sprint(i), "")
 		}
 		if p == wr.Position() {
 			t.Fatal("the changed input looks the same")

@@ -28,6 +28,19 @@ func (q *Queue) Ended(ctx context.Context, batch string) (int64, error) {
 	return q.count(ctx, q.outcomes, q.subject("outcomes", batch, "*"))
 }
 
+// Ends counts the outcomes of a batch by how their jobs ended. It reads the
+// heads of all, which takes a while where there are many.
+func (q *Queue) Ends(ctx context.Context, batch string) (map[jobs.Status]int64, error) {
+	ends := map[jobs.Status]int64{}
+	for m, err := range q.read(ctx, q.outcomes, q.subject("outcomes", batch, "*"), true) {
+		if err != nil {
+			return nil, fmt.Errorf("counting the outcomes of batch %s: %w", batch, err)
+		}
+		ends[jobs.Status(m.Headers().Get(statusHeader))]++
+	}
+	return ends, nil
+}
+
 // Outcome returns the outcome of one job, or ErrNoOutcome.
 func (q *Queue) Outcome(ctx context.Context, batch string, id jobs.ID) (*jobs.Outcome, error) {
 	m, err := lastOn(ctx, q.outcomes, q.outcome(batch, id))

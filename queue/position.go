@@ -12,19 +12,24 @@ import (
 )
 
 // Position is how far enqueueing a batch has come: how many jobs are in, the
-// custom id of the last, and a running hash of all custom ids. Two positions
-// are equal exactly when the same custom ids led to them in the same order.
+// custom id of the last, and a running hash of all custom ids and of their
+// marks, see Writer.Mark. Two positions are equal exactly when the same of these
+// led to them in the same order.
 type Position struct {
 	Count int64  `json:"count"`
 	Last  string `json:"last"`
 	Sum   string `json:"sum"`
 }
 
-// Next is the position after one more job. Walking one's input with it from
-// the zero Position until Count is that of Writer.Position tells whether the
-// input is still the same.
-func (p Position) Next(customID string) Position {
-	h := sha256.Sum256([]byte(p.Sum + "\x00" + customID))
+// Next is the position after one more job, whose mark may be empty. Walking
+// one's input with it from the zero Position until Count is that of
+// Writer.Position tells whether the input is still the same.
+func (p Position) Next(customID, mark string) Position {
+	said := p.Sum + "\x00" + customID
+	if mark != "" {
+		said += "\x00" + mark
+	}
+	h := sha256.Sum256([]byte(said))
 	return Position{p.Count + 1, customID, hex.EncodeToString(h[:12])}
 }
 

@@ -30,6 +30,10 @@ type Writer struct {
 	// NATS to store anything at all, with how long it has waited so far.
 	Full func(waited time.Duration)
 
+	// Mark, if set, makes of a document what the Position is to tell it apart by
+	// besides its custom id.
+	Mark func(*jobs.Document) string
+
 	q     *Queue
 	batch jobs.Batch
 	id    string // tells this Writer's cursors from others'
@@ -166,11 +170,18 @@ func (w *Writer) Add(ctx context.Context, customID string, doc jobs.Document) er
 	}
 	w.buffer = append(w.buffer, m)
 	w.bytes += len(m.Data)
-	w.at = w.at.Next(customID)
+	w.at = w.at.Next(customID, w.mark(&doc))
 	if len(w.buffer) == groupMessages-1 { // and the cursor
 		return w.flush(ctx)
 	}
 	return nil
+}
+
+func (w *Writer) mark(doc *jobs.Document) string {
+	if w.Mark == nil {
+		return ""
+	}
+	return w.Mark(doc)
 }
 
 // Close stores what is left and seals the batch: its total is final, and it is

@@ -3,21 +3,24 @@ package resilience
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/drover-batch/drover/jobs"
 )
 
-// Outages tells of models that do not answer, once for each outage: of a job
-// that waits nobody would know what for. It is shared by the chains of a
-// process and may be used from any goroutine. Nil tells nothing.
+// Outages tells of models that do not answer, once for each outage, and of those
+// that are not asked for a long time, for want of money or of quota: of a job
+// that waits nobody would know what for. It is shared by the chains of a process
+// and may be used from any goroutine. Nil tells nothing.
 type Outages struct {
 	// Tell is given a sentence for people when a call is first kept from a model
-	// whose circuit is open, Over the model when it has answered since. They must
-	// not block.
+	// whose circuit is open, and of long waits, Over the model when it has
+	// answered since. They must not block.
 	Tell, Over func(string)
 
-	mu     sync.Mutex
-	models map[string]*outage // those that have failed since they answered last
+	mu      sync.Mutex
+	models  map[string]*outage   // those that have failed since they answered last
+	waiting map[string]time.Time // when a wait was told last
 }
 
 type outage struct {
@@ -73,4 +76,43 @@ func (o *Outages) shut(model, reason string) {
 		last = "last with " + one.last
 	}
 	o.Tell(fmt.Sprintf("%s does not answer, %s; %s. Its calls wait, and a few try it now and then", model, last, reason))
+}
+
+// A wait for money of more than shortly is told, since it is for the next day,
+// week or month, and one for a quota of more than longPause. Both are told again
+// after an hour.
+const (
+	shortly   = 10 * time.Second
+	longPause = time.Minute
+	tellAgain = time.Hour
+)
+
+// unpaid takes note of a call for which a budget has no room until its next
+// turn.
+func (o *Outages) unpaid(model, reason string) {
+	o.waits(model+" is not asked for want of money", ": "+reason+". Its calls wait for the next turn of the budget, or for a higher limit")
+}
+
+// paused takes note of a call that its quota keeps from a model for so long,
+// because the provider asked for that perhaps.
+func (o *Outages) paused(model, reason string, wait time.Duration) {
+	o.waits(model+" is not asked for now", fmt.Sprintf(": %s. Its calls wait for %v", reason, wait.Round(time.Second)))
+}
+
+// waits tells of a wait, but not of the same one in each call.
+func (o *Outages) waits(what, why string) {
+	if o == nil {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := time.Now()
+	if told, ok := o.waiting[what]; ok && now.Sub(told) < tellAgain {
+		return
+	}
+	if o.waiting == nil {
+		o.waiting = make(map[string]time.Time)
+	}
+	o.waiting[what] = now
+	o.Tell(what + why)
 }

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/drover-batch/drover/internal/config"
 	"github.com/drover-batch/drover/internal/wire"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/queue"
@@ -26,6 +29,21 @@ func (d *deadFlags) register(cmd *cobra.Command) {
 	f.StringVar(&d.kind, "kind", "", "only letters that died of this `kind` of failure, such as timeout")
 	f.StringVar(&d.model, "model", "", "only letters that this `model` was tried for")
 	f.StringVar(&d.tenant, "tenant", "", "only this `tenant`'s")
+}
+
+// check refuses a kind that there is none of: no letter ever died of it.
+func (d *deadFlags) check() error {
+	if d.kind == "" || slices.Contains(jobs.Kinds(), jobs.Kind(d.kind)) {
+		return nil
+	}
+	var names []string
+	for _, k := range jobs.Kinds() {
+		names = append(names, string(k))
+	}
+	if near := config.DidYouMean(d.kind, names); near != "" {
+		return misused(fmt.Errorf("--kind %q%s", d.kind, near))
+	}
+	return misused(fmt.Errorf("--kind %q: use one of %s", d.kind, strings.Join(names, ", ")))
 }
 
 func (d *deadFlags) filter() queue.DeadFilter {
@@ -62,6 +80,9 @@ func newDeadList(c *cli) *cobra.Command {
 
 // letters runs f over the letters that were chosen.
 func (c *cli) letters(ctx context.Context, d *deadFlags, args []string, f func(context.Context, *queue.Queue, queue.DeadFilter) error) error {
+	if err := d.check(); err != nil {
+		return err
+	}
 	return c.with(ctx, func(ctx context.Context, s *wire.Servers) error {
 		filter := d.filter()
 		if len(args) > 0 {
@@ -274,7 +295,10 @@ func (c *cli) onLetters(verb, short string, do func(context.Context, *queue.Queu
 				if len(args) == 2 {
 					l, err := c.find(ctx, q, filter.Batch, args[1])
 					if err == nil {
-						n, err = 1, do(ctx, q, l)
+						err = do(ctx, q, l)
+					}
+					if err == nil {
+						n = 1
 					}
 					return err
 				}
@@ -289,10 +313,15 @@ func (c *cli) onLetters(verb, short string, do func(context.Context, *queue.Queu
 				}
 				return nil
 			})
-			if c.json {
-				return errors.Join(err, c.print(map[string]int{verb: n}))
+			switch {
+			case n == 0 && err != nil: // which says why
+			case c.json:
+				err = errors.Join(err, c.print(map[string]int{verb: n}))
+			case n == 0:
+				c.say("no dead letters")
+			default:
+				c.say(told, n)
 			}
-			c.say(told, n)
 			return err
 		},
 	}

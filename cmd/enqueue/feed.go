@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -32,17 +35,19 @@ type feeder struct {
 	prompt *documents.Prompt
 	reader *documents.Reader
 	report func(*documents.Problem)
+	say    func(format string, args ...any)
 	full   func(waited time.Duration)
 
 	only      map[string]bool // the custom ids to take; nil for all
 	silent    bool            // the problems have been reported
+	kept      bool            // it was said what the batch keeps
 	demanding bool            // answers are checked
 }
 
 // check reads everything once without enqueueing, for --strict. Afterwards no
 // problem is reported a second time.
 func (f *feeder) check(ctx context.Context) error {
-	if slices.Contains(f.input.paths, "-") {
+	if f.piped() {
 		return misused(errors.New("--strict reads everything twice, which standard input cannot be: save it in a file"))
 	}
 	count := int64(0)
@@ -96,13 +101,14 @@ func (f *feeder) feed(ctx context.Context, q *queue.Queue, b *jobs.Batch) (intak
 			return nil, misused(fmt.Errorf("the batch %s was cancelled, which is for good: begin another with --name", b.ID))
 		}
 		if err == nil {
-			w.Full = f.full
+			w.Full, w.Mark = f.full, mark
+			f.keeps(w.Batch(), b)
 		}
 		return w, err
 	}
 	w, same, in, err := f.skip(ctx, begin)
 	if err == nil && !same {
-		if slices.Contains(f.input.paths, "-") {
+		if f.piped() {
 			return in, misused(fmt.Errorf("standard input is not what the batch %s began with; give it another --name", b.ID))
 		}
 		in, err = f.merge(ctx, w)
@@ -116,6 +122,37 @@ func (f *feeder) feed(ctx context.Context, q *queue.Queue, b *jobs.Batch) (intak
 		return in, misused(fmt.Errorf("there is no document to ask about in %s", strings.Join(f.input.paths, " ")))
 	}
 	return in, w.Close(ctx)
+}
+
+// keeps says, once, which settings do not count because the batch has begun with
+// others.
+func (f *feeder) keeps(has, asked *jobs.Batch) {
+	var flags []string
+	for _, s := range []struct {
+		flag  string
+		other bool
+	}{
+		{"--budget", asked.Budget != 0 && asked.Budget != has.Budget},
+		{"--when-spent", asked.WhenSpent != jobs.PauseWhenSpent && asked.WhenSpent != has.WhenSpent},
+		{"--alert-at", len(asked.AlertAt) > 0 && !slices.Equal(asked.AlertAt, has.AlertAt)},
+		{"--cheaper-at", asked.CheaperAt != 0 && asked.CheaperAt != has.CheaperAt},
+		{"--deadline", !asked.Deadline.IsZero() && has.Deadline.IsZero()},
+		{"--weight", asked.Weight > 1 && asked.Weight != has.Weight},
+		{"--when-limited", asked.WhenLimited != "" && asked.WhenLimited != has.WhenLimited},
+		{"--cached", asked.Degrade.Cached && !has.Degrade.Cached},
+		{"--unavailable", asked.Degrade.Unavailable != "" && asked.Degrade.Unavailable != has.Degrade.Unavailable},
+		{"--dedupe", asked.Dedupe != "" && asked.Dedupe != has.Dedupe},
+		{"the bounds of conversations", asked.Guardrails != jobs.Guardrails{} && asked.Guardrails != has.Guardrails},
+	} {
+		if s.other {
+			flags = append(flags, s.flag)
+		}
+	}
+	if len(flags) == 0 || f.kept {
+		return
+	}
+	f.kept = true
+	f.say("the batch %s has begun, and keeps what it has instead of %s: enqueue budget set changes its budget, another --name begins another batch", has.ID, strings.Join(flags, ", "))
 }
 
 // skip passes over what is in already and enqueues the rest. It begins with
@@ -139,7 +176,7 @@ func (f *feeder) skip(ctx context.Context, begin func() (*queue.Writer, error)) 
 		}
 		in.add(item)
 		if at.Count < stored.Count {
-			if at = at.Next(item.CustomID); at.Count == stored.Count && at != stored {
+			if at = at.Next(item.CustomID, mark(&item.Document)); at.Count == stored.Count && at != stored {
 				return w, false, in, nil
 			}
 			continue
@@ -151,8 +188,24 @@ func (f *feeder) skip(ctx context.Context, begin func() (*queue.Writer, error)) 
 			return w, true, in, err
 		}
 	}
-	// Documents that went away change nothing: their jobs are in.
-	return w, true, in, nil
+	// Documents that went away change nothing: their jobs are in. But of standard
+	// input none goes away.
+	return w, !f.piped() || at.Count >= stored.Count || ctx.Err() != nil, in, nil
+}
+
+// piped reports whether standard input is among the paths.
+func (f *feeder) piped() bool { return slices.Contains(f.input.paths, "-") }
+
+// mark tells what came from standard input apart by what it says: its custom
+// ids are made up, and would be the same for any other.
+func mark(d *jobs.Document) string {
+	if !strings.HasPrefix(d.Source, "stdin") {
+		return ""
+	}
+	h := sha256.New()
+	_ = json.NewEncoder(h).Encode(d) // of strings, which can be encoded
+	_, _ = h.Write(d.Body)
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // merge adds what is new of an input that has changed since it was begun.

@@ -37,6 +37,9 @@ type input struct {
 	agent               agent
 	dedupe              string
 
+	except []string // files that are written, and so not read
+	asked  []string // who answers, where no configuration says so; see askedBy
+
 	demands
 	standard *answers.Standard // what they came to
 }
@@ -73,7 +76,7 @@ func (in *input) sampleFlags(cmd *cobra.Command) {
 }
 
 // batch makes the batch that the flags describe. The same paths, prompt and
-// chain under the same name are the same batch.
+// chain, or model, under the same name are the same batch.
 func (in *input) batch(c *config.Config, paths []string) (*jobs.Batch, *documents.Prompt, error) {
 	in.paths = paths
 	if err := in.checkSample(); err != nil {
@@ -127,11 +130,25 @@ func (in *input) batch(c *config.Config, paths []string) (*jobs.Batch, *document
 // sameness is what makes a batch the same when it is submitted again, besides
 // its paths.
 func (in *input) sameness(b *jobs.Batch) []string {
-	parts := []string{b.Tenant, b.Chain, b.Prompt, b.System}
+	parts := append([]string{b.Tenant, b.Chain, b.Prompt, b.System}, in.asked...)
 	if d := b.Digest(); d != "" {
 		parts = append(parts, d)
 	}
 	return parts
+}
+
+// askedBy is who answers if it is not a chain of a configuration: the simulator,
+// or the one model of --model. Another one makes another batch, whose answers
+// are not those of the first. Where the model is does not matter, so that a
+// batch goes on when a wrong --base-url was corrected.
+func askedBy(c *config.Config, model string) []string {
+	switch {
+	case c.Simulated:
+		return []string{"simulated"}
+	case model != "":
+		return []string{"model", model}
+	}
+	return nil
 }
 
 // chainName resolves the empty name as config.Chain does.

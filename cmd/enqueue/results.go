@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,14 +31,51 @@ type target struct {
 	lines, errorLines int64
 }
 
-// check reports a file that cannot be written before any work is done.
+// check reports a file that cannot be written, or is to be written twice, before
+// any work is done.
 func (t *target) check() error {
-	for _, path := range []string{t.out, t.errors} {
-		if path == "" || path == "-" {
+	if t.out != "-" {
+		if err := documents.CheckWritable(t.out); err != nil {
+			return err
+		}
+	}
+	switch {
+	case t.errors == "":
+		return nil
+	case t.errors == "-":
+		return errors.New("--errors -: name a file; with --out - alone, what has no answer is among the results")
+	case slices.Equal(absolute([]string{t.out}), absolute([]string{t.errors})):
+		return fmt.Errorf("--out and --errors are both %s: one would be written over the other", t.out)
+	}
+	return documents.CheckWritable(t.errors)
+}
+
+// failures is the file for what has no answer, by default next to that of the
+// results.
+func (t *target) failures() string {
+	if t.errors != "" {
+		return t.errors
+	}
+	ext := filepath.Ext(t.out)
+	return strings.TrimSuffix(t.out, ext) + ".errors" + ext
+}
+
+// files are those that may be written.
+func (t *target) files() []string {
+	return slices.DeleteFunc([]string{t.out, t.failures()}, func(path string) bool { return path == "-" })
+}
+
+// spares refuses to write the results over what is to be read.
+func (t *target) spares(paths []string) error {
+	for _, path := range paths {
+		read, err := os.Stat(path)
+		if err != nil || read.IsDir() {
 			continue
 		}
-		if err := documents.CheckWritable(path); err != nil {
-			return err
+		for _, file := range t.files() {
+			if written, err := os.Stat(file); err == nil && os.SameFile(read, written) {
+				return fmt.Errorf("the results would be written over %s, which is to be read: name another file with --out or --errors", path)
+			}
 		}
 	}
 	return nil
@@ -46,21 +84,20 @@ func (t *target) check() error {
 // write writes every outcome of the batch, whole files or none, and counts
 // them in sum.
 func (t *target) write(ctx context.Context, q *queue.Queue, batch string, sum *summary) error {
-	if t.out == "-" {
-		return t.stream(t.stdout, func(w io.Writer) error { return t.copy(ctx, q, batch, sum, w, w) })
-	}
-	if !t.openAI {
-		return documents.WriteAtomically(t.out, func(w io.Writer) error { return t.copy(ctx, q, batch, sum, w, nil) })
-	}
-	if t.errors == "" {
-		ext := filepath.Ext(t.out)
-		t.errors = strings.TrimSuffix(t.out, ext) + ".errors" + ext
-	}
-	return documents.WriteAtomically(t.out, func(answers io.Writer) error {
+	apart := t.openAI && (t.out != "-" || t.errors != "")
+	all := func(answers io.Writer) error {
+		if !apart {
+			return t.copy(ctx, q, batch, sum, answers, answers)
+		}
+		t.errors = t.failures()
 		return documents.WriteAtomically(t.errors, func(failures io.Writer) error {
 			return t.copy(ctx, q, batch, sum, answers, failures)
 		})
-	})
+	}
+	if t.out == "-" {
+		return t.stream(t.stdout, all)
+	}
+	return documents.WriteAtomically(t.out, all)
 }
 
 func (t *target) stream(w io.Writer, write func(io.Writer) error) error {
@@ -110,7 +147,7 @@ func (t *target) told() string {
 	}
 	text := fmt.Sprintf("%s in %s", counted(t.lines, "result"), name)
 	switch {
-	case t.openAI && t.out == "-":
+	case t.openAI && t.out == "-" && t.errors == "":
 		text = fmt.Sprintf("%s and %s in %s", counted(t.lines, "result"), counted(t.errorLines, "error"), name)
 	case t.openAI:
 		text += fmt.Sprintf(", %s in %s", counted(t.errorLines, "error"), t.errors)
@@ -173,15 +210,16 @@ func (c *cli) results(ctx context.Context, q *queue.Queue, name, format string, 
 
 func isCSV(file string) bool { return strings.EqualFold(filepath.Ext(file), ".csv") }
 
-// cameReady reports whether the batch came as an OpenAI batch file: its
-// answers then keep the provider's whole response.
+// cameReady reports whether the batch came as an OpenAI batch file. Of outcomes
+// that an earlier build stored only answers tell, which keep the provider's
+// whole response.
 func cameReady(ctx context.Context, q *queue.Queue, batch string) (bool, error) {
 	for o, err := range q.Outcomes(ctx, batch) {
 		if err != nil {
 			return false, err
 		}
-		if o.Status == jobs.Answered {
-			return len(o.Response) > 0, nil
+		if o.Ready || o.Status == jobs.Answered {
+			return o.Ready || len(o.Response) > 0, nil
 		}
 	}
 	return false, nil

@@ -19,6 +19,7 @@ type runFlags struct {
 	out         string
 	errors      string
 	concurrency int
+	bounded     bool // by --concurrency
 	verbose     bool
 }
 
@@ -32,14 +33,18 @@ asks the chain of models about each, and writes one line per document.
 
 Interrupted by Ctrl-C or worse, the same command goes on where it stopped.
 Run again after it has finished it pays for nothing twice: only documents that
-are new are answered.`,
+are new are answered. Another question, --model or chain is asked about all of
+them.`,
 		Example: `  enqueue run examples/contracts
   enqueue run contracts --prompt "When does it end?" --budget 2.50 --model gpt-4.1-mini
   enqueue run invoices.csv --prompt "Is {{.amount}} unusual for {{.vendor}}?" --out answers.jsonl
   enqueue run archive.zip --sample 20 --budget 50
   enqueue run requests.jsonl --base-url http://127.0.0.1:11434/v1 --model llama3.2`,
 		Args: somePaths,
-		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), &r, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r.bounded = cmd.Flags().Changed("concurrency")
+			return c.run(cmd.Context(), &r, args)
+		},
 	}
 	r.register(cmd)
 	r.sampleFlags(cmd)
@@ -58,13 +63,18 @@ func (c *cli) run(ctx context.Context, r *runFlags, paths []string) error {
 		return misused(errors.New("run brings its own servers: leave --nats and --redis out, or hand the documents to theirs with enqueue submit"))
 	}
 	var flags []config.Flag
-	if r.concurrency != 0 {
+	if r.bounded {
 		flags = append(flags, config.Flag{Name: "--concurrency", Path: "worker.slots", Value: strconv.Itoa(r.concurrency)})
 	}
 	cfg, err := c.load(flags...)
 	if err != nil {
 		return err
 	}
+	target := &target{out: r.out, errors: r.errors, stdout: c.out}
+	if err := target.spares(paths); err != nil {
+		return misused(err)
+	}
+	r.asked, r.except = askedBy(cfg, c.model), target.files()
 	b, f, err := c.prepare(ctx, cfg, &r.input, paths)
 	if err != nil {
 		return err
@@ -75,7 +85,6 @@ func (c *cli) run(ctx context.Context, r *runFlags, paths []string) error {
 	if err := cfg.ReadModelKeys(judges(cfg, b.Answer.Judge)...); err != nil {
 		return misused(err)
 	}
-	target := &target{out: r.out, errors: r.errors, stdout: c.out}
 	if err := target.check(); err != nil {
 		return misused(err)
 	}
@@ -93,11 +102,12 @@ func (c *cli) prepare(ctx context.Context, cfg *config.Config, in *input, paths 
 	if err := priced(cfg, b); err != nil {
 		return nil, nil, misused(err)
 	}
-	reader, err := documents.NewReader(documents.Config{Format: in.format, Isolate: in.isolate, Stdin: c.in})
+	except := append(in.except, cfg.Worker.Data)
+	reader, err := documents.NewReader(documents.Config{Format: in.format, Isolate: in.isolate, Except: except, Stdin: c.in})
 	if err != nil {
 		return nil, nil, misused(err)
 	}
-	f := &feeder{input: in, prompt: prompt, reader: reader, demanding: b.Answer.Any(), report: func(p *documents.Problem) { c.say("left out: %s", p) }}
+	f := &feeder{input: in, prompt: prompt, reader: reader, demanding: b.Answer.Any(), say: c.say, report: func(p *documents.Problem) { c.say("left out: %s", p) }}
 	if in.strict {
 		err = f.check(ctx)
 	}

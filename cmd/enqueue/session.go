@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -129,7 +132,8 @@ var errOver = errors.New("the batch is over")
 func (s *session) work(ctx context.Context) (why, err error) {
 	d := newDisplay(s.err, plain(s.batch.Name), s.unpriced())
 	defer d.close()
-	s.feeder.report = func(p *documents.Problem) { tell(d, "left out: %s", p) }
+	s.feeder.say = func(format string, args ...any) { tell(d, format, args...) }
+	s.feeder.report = func(p *documents.Problem) { s.feeder.say("left out: %s", p) }
 	wire.SpareCollector()
 	worker, err := wire.New(ctx, wire.Parts{
 		Config: s.cfg, Queue: s.servers.Queue, Redis: s.servers.Redis,
@@ -238,7 +242,21 @@ func (s *session) conclude(ctx context.Context, why error) error {
 	default:
 		_, err = s.out.Write(sum.machine(s.batch.ID, p.State))
 	}
+	s.remind(sum)
 	return errors.Join(err, s.verdict(p, sum, why))
+}
+
+// remind says that there are answers of models that the chain has no more: who
+// has changed it may think that they are of the new ones.
+func (s *session) remind(sum *summary) {
+	models, _ := s.cfg.Chain(s.batch.Chain)
+	for _, name := range slices.Sorted(maps.Keys(sum.models)) {
+		n := sum.models[name].answers
+		if n == 0 || slices.ContainsFunc(models, func(m jobs.Model) bool { return m.Name == name }) {
+			continue
+		}
+		s.say("%s by %s, which the chain %s has no more: what is answered stays so, and another --name asks about it anew", counted(n, "answer"), plain(name), s.batch.Chain)
+	}
 }
 
 // verdict says how it ended, where that is not plain from the summary.
@@ -254,7 +272,7 @@ func (s *session) verdict(p jobs.Progress, sum *summary, why error) error {
 		s.say("Stopped. The same command goes on with the %d that are left%s.", sum.left, rest)
 		return &exit{code: exitInterrupted}
 	case p.State == jobs.Paused:
-		s.say("Paused: %s. %s", plain(p.Reason), s.howOn())
+		s.say("Paused: %s. %s", plain(p.Reason), s.howOn(p.Reason))
 		return &exit{code: exitPaused}
 	case p.Dead > 0:
 		s.say("The dead letters are kept: see enqueue dead list %s%s. After enqueue dead replay %[1]s%[2]s, the same command answers them.", s.batch.ID, s.where())
@@ -265,18 +283,26 @@ func (s *session) verdict(p jobs.Progress, sum *summary, why error) error {
 	return nil
 }
 
-// howOn says what gets a paused batch going.
-func (s *session) howOn() string {
-	if s.batch.Budget > 0 {
+// howOn says what gets a paused batch going: where the money is spent, a higher
+// limit of whoever's it is.
+func (s *session) howOn(reason string) string {
+	switch {
+	case strings.Contains(reason, " of batch "+s.batch.ID+" "):
 		return "Run the same command with a higher --budget to go on."
+	case strings.Contains(reason, " is spent, "):
+		return "Raise that limit, in the configuration or with enqueue budget set, and run the same command to go on."
 	}
 	return "Run the same command to go on."
 }
 
-// where is the flag that makes other commands look into the same folder.
+// where are the flags that make other commands look into the same folder.
 func (s *session) where() string {
-	if s.data == "" {
-		return ""
+	where := ""
+	if s.data != "" {
+		where += " --data " + s.data
 	}
-	return " --data " + s.data
+	if s.config != "" {
+		where += " --config " + s.config
+	}
+	return where
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -60,7 +61,7 @@ func (s *serving) settings() (*config.Config, error) {
 			source.Flags = append(source.Flags, f)
 		}
 	}
-	if s.slots != 0 {
+	if s.root.Flags().Changed("slots") {
 		source.Flags = append(source.Flags, config.Flag{Name: "--slots", Path: "worker.slots", Value: strconv.Itoa(s.slots)})
 	}
 	cfg, err := config.Load(source)
@@ -78,6 +79,9 @@ func (s *serving) load() (*config.Config, error) {
 	}
 	if s.embedded && (s.nats != "" || s.redis != "") {
 		return nil, misuse{errors.New("--embedded brings its own servers: leave --nats and --redis out")}
+	}
+	if s.embedded && cfg.NATS.URL != "" { // where enqueue would hand in jobs that nobody here takes
+		return nil, misuse{errors.New("--embedded brings its own servers, but NATS_URL or nats.url names another: leave --embedded out, or them")}
 	}
 	if err := cfg.ReadKeys(); err != nil {
 		return nil, misuse{err}
@@ -109,6 +113,7 @@ func (s *serving) serve(ctx context.Context) (err error) {
 	for _, note := range servers.Notes {
 		log.Warn().Msg(note)
 	}
+	hear(servers.NATS, log)
 
 	metrics := ops.NewMetrics()
 	worker, err := wire.New(ctx, wire.Parts{
@@ -175,6 +180,16 @@ func ready(ctx context.Context, s *wire.Servers, w *wire.Worker) error {
 		return fmt.Errorf("redis is away: %w", err)
 	}
 	return nil
+}
+
+// hear says once that NATS is away, and once that it is back.
+func hear(nc *nats.Conn, log zerolog.Logger) {
+	nc.SetDisconnectErrHandler(func(nc *nats.Conn, err error) {
+		if !nc.IsClosed() { // by ourselves, in the end
+			log.Warn().Err(err).Msg("NATS is away: running calls finish, their answers wait on disk, and no jobs are taken until it is back")
+		}
+	})
+	nc.SetReconnectHandler(func(*nats.Conn) { log.Info().Msg("NATS is back") })
 }
 
 // measure registers what is read rather than counted.

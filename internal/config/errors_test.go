@@ -191,8 +191,12 @@ func TestNoSecretIsReadFromTheFileOrRepeated(t *testing.T) {
 	for name, test := range map[string]struct{ file, want string }{
 		"literal key":          {"models: {m: {provider: openai, api_key: sk-canary}}\n", "api_key_env"},
 		"key as variable name": {"models: {m: {provider: openai, api_key_env: sk-canary}}\n", "name of an environment variable"},
+		"literal token":        {sim + "tool_servers: {web: {url: \"https://host\", token: sk-canary}}\n", "token_env, or a file with token_file"},
+		"literal secret":       {sim + "alerts: {webhook: \"https://host\", secret: sk-canary}\n", "secret_env, or a file with secret_file"},
 		"literal password":     {sim + "redis: {password: sk-canary}\n", "password_env"},
 		"password in address":  {sim + "nats: {url: \"nats://me:sk-canary@host\"}\n", "password_file"},
+		"without a scheme":     {sim + "nats: {url: \"me:sk-canary@10.0.0.5:4222\"}\n", "password_file"},
+		"in a second address":  {sim + "redis: {url: \"redis://a:6379, me:sk-canary@b\"}\n", "password_file"},
 		"in the model's":       {"models: {m: {provider: openai, base_url: \"https://me:sk-canary@host\"}}\n", "without a user"},
 		"broken address":       {sim + "redis: {url: \"redis://me:sk-canary@ho st\"}\n", "address alone"},
 	} {
@@ -209,6 +213,14 @@ func TestNoSecretIsReadFromTheFileOrRepeated(t *testing.T) {
 				t.Errorf("error %q repeats the secret", err)
 			}
 		})
+	}
+}
+
+func TestServersMayBeNamedByHostAndPort(t *testing.T) {
+	t.Parallel()
+	c := load(t, config.Source{Path: write(t, sim+"nats: {url: \"10.0.0.5:4222,nats.internal\"}\nredis: {url: \"[::1]:6379\"}\n"), Environ: nothing})
+	if c.NATS.URL != "10.0.0.5:4222,nats.internal" || c.Redis.URL != "[::1]:6379" {
+		t.Errorf("servers %q and %q", c.NATS.URL, c.Redis.URL)
 	}
 }
 
