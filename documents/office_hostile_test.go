@@ -1,10 +1,14 @@
 package documents
 
 import (
+	"bytes"
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/xuri/excelize/v2"
 )
 
 const wordHead = `<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main" xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"><w:body>`
@@ -38,6 +42,43 @@ func TestNumbersOfClausesAreRead(t *testing.T) {
 	}
 }
 
+// A list that goes on with the numbers of another began with 1, and one that
+// begins with another number too.
+func TestListsGoOnAndBeginAnewAsWordNumbersThem(t *testing.T) {
+	t.Parallel()
+	numbering := `<w:numbering xmlns:w="x"><w:abstractNum w:abstractNumId="3"><w:lvl w:ilvl="0"><w:start w:val="1"/><w:numFmt w:val="decimal"/><w:lvlText w:val="%1."/></w:lvl></w:abstractNum>
+		<w:num w:numId="1"><w:abstractNumId w:val="3"/></w:num><w:num w:numId="2"><w:abstractNumId w:val="3"/></w:num>
+		<w:num w:numId="5"><w:abstractNumId w:val="3"/><w:lvlOverride w:ilvl="0"><w:startOverride w:val="1"/></w:lvlOverride></w:num>
+		<w:num w:numId="6"><w:abstractNumId w:val="3"/><w:lvlOverride w:ilvl="0"><w:startOverride w:val="7"/></w:lvlOverride></w:num></w:numbering>`
+	body := ""
+	for _, item := range []struct{ list, text string }{{"1", "A"}, {"1", "B"}, {"2", "C"}, {"5", "D"}, {"5", "E"}, {"6", "F"}} {
+		body += paragraphOf(`<w:numPr><w:numId w:val="`+item.list+`"/></w:numPr>`, item.text)
+	}
+	dir := folder(t, map[string]string{"a.docx": wordFile(t, body, "word/numbering.xml", numbering)})
+	items, problems := readAll(t, Config{}, dir, dir)
+	if diff := cmp.Diff(map[string]string{"a.docx": "1. A\n2. B\n3. C\n1. D\n2. E\n7. F\n"}, bodies(items)); diff != "" || problems != nil {
+		t.Error(diff, problems)
+	}
+}
+
+// Paragraphs of a list that a style defines had no numbers.
+func TestListsOfAStyleHaveNumbers(t *testing.T) {
+	t.Parallel()
+	styles := `<w:styles xmlns:w="x"><w:style w:type="numbering" w:styleId="Clauses"><w:name w:val="Clauses"/><w:pPr><w:numPr><w:numId w:val="1"/></w:numPr></w:pPr></w:style></w:styles>`
+	numbering := `<w:numbering xmlns:w="x"><w:abstractNum w:abstractNumId="3"><w:styleLink w:val="Clauses"/><w:lvl w:ilvl="0"><w:start w:val="1"/><w:numFmt w:val="decimal"/><w:lvlText w:val="§ %1"/></w:lvl></w:abstractNum>
+		<w:abstractNum w:abstractNumId="4"><w:numStyleLink w:val="Clauses"/></w:abstractNum><w:abstractNum w:abstractNumId="5"><w:numStyleLink w:val="None"/></w:abstractNum>
+		<w:num w:numId="1"><w:abstractNumId w:val="3"/></w:num><w:num w:numId="2"><w:abstractNumId w:val="4"/></w:num><w:num w:numId="6"><w:abstractNumId w:val="5"/></w:num></w:numbering>`
+	body := ""
+	for _, item := range []struct{ list, text string }{{"2", "Term"}, {"2", "Fees"}, {"6", "Signed"}} {
+		body += paragraphOf(`<w:numPr><w:numId w:val="`+item.list+`"/></w:numPr>`, item.text)
+	}
+	dir := folder(t, map[string]string{"a.docx": wordFile(t, body, "word/numbering.xml", numbering, "word/styles.xml", styles)})
+	items, problems := readAll(t, Config{}, dir, dir)
+	if diff := cmp.Diff(map[string]string{"a.docx": "§ 1 Term\n§ 2 Fees\n\nSigned\n"}, bodies(items)); diff != "" || problems != nil {
+		t.Error(diff, problems)
+	}
+}
+
 func TestOnlyWhatAReaderOfTheDocumentSeesIsRead(t *testing.T) {
 	t.Parallel()
 	body := `<w:p><w:r><w:t>Seen</w:t><w:tab/><w:t>too</w:t></w:r><w:r><w:rPr><w:vanish/></w:rPr><w:t>hidden</w:t></w:r>` +
@@ -49,6 +90,33 @@ func TestOnlyWhatAReaderOfTheDocumentSeesIsRead(t *testing.T) {
 	items, problems := readAll(t, Config{}, dir, dir)
 	if diff := cmp.Diff(map[string]string{"a.docx": "Seen\ttoo added[^2]\n\nonce\n\n[^2]: A note.\n"}, bodies(items)); diff != "" || problems != nil {
 		t.Error(diff, problems)
+	}
+}
+
+// A date as Excel has it by itself was read as 03-01-26, which may be in January.
+func TestDatesOfAWorkbookCanBeTold(t *testing.T) {
+	t.Parallel()
+	f := excelize.NewFile()
+	german := "dd.mm.yyyy"
+	first := time.Date(2026, 3, 1, 14, 30, 0, 0, time.UTC)
+	for column, style := range map[string]*excelize.Style{"A": {NumFmt: 14}, "B": {NumFmt: 22}, "C": {CustomNumFmt: &german}, "D": {NumFmt: 20}} {
+		id, err := f.NewStyle(style)
+		if err = errors.Join(err, f.SetCellValue("Sheet1", column+"1", column), f.SetCellValue("Sheet1", column+"2", first),
+			f.SetCellStyle("Sheet1", column+"2", column+"2", id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var file bytes.Buffer
+	if err := f.Write(&file); err != nil {
+		t.Fatal(err)
+	}
+	items, problems := readAll(t, Config{Format: "xlsx", Stdin: &file}, "", "-")
+	if len(items) != 1 || problems != nil {
+		t.Fatal(items, problems)
+	}
+	want := map[string]string{"A": "2026-03-01", "B": "2026-03-01 14:30", "C": "01.03.2026", "D": "14:30"}
+	if diff := cmp.Diff(want, items[0].Document.Fields); diff != "" {
+		t.Error(diff)
 	}
 }
 

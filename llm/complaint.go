@@ -125,7 +125,7 @@ func (c complaint) judge(status int) (jobs.Kind, jobs.Billing) {
 		return jobs.ServerError, jobs.Free
 	case status == http.StatusRequestTimeout:
 		return jobs.Timeout, jobs.Presumed
-	case status >= 500:
+	case status >= 500, status == http.StatusFailedDependency: // of text-generation-inference, which failed while it wrote
 		return jobs.ServerError, jobs.Presumed
 	case c.filtered(status):
 		return jobs.Refused, jobs.Presumed
@@ -145,12 +145,16 @@ func (c complaint) blame(status int) jobs.Kind {
 	switch status {
 	case http.StatusTooManyRequests, 498: // Groq's "capacity exceeded"
 		return jobs.RateLimited
-	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden:
+	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusProxyAuthRequired:
 		return jobs.NoQuota
-	case http.StatusConflict:
+	case http.StatusConflict, http.StatusTooEarly:
 		return jobs.ServerError
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
 		if c.misdirected() {
+			return jobs.NoQuota
+		}
+	case http.StatusBadRequest:
+		if c.misnamed() {
 			return jobs.NoQuota
 		}
 	}
@@ -165,6 +169,12 @@ func (c complaint) blame(status int) jobs.Kind {
 // job would help nobody.
 func (c complaint) misdirected() bool {
 	return c.message == "" || c.is("model_not_found", "not_found_error", "DeploymentNotFound") || c.says("model", "url", "path", "route", "not found")
+}
+
+// misnamed reports whether a 400 blames the model's name, as Mistral's, DeepSeek's
+// and OpenRouter's do. It is the configuration's like that of a 404.
+func (c complaint) misnamed() bool {
+	return c.is("invalid_model", "model_not_found") || c.says("model not exist", "is not a valid model id")
 }
 
 // unpaid reports whether the account, not the request, is at fault. Gemini says

@@ -85,6 +85,22 @@ func TestNewerProtocolsCarryWhatTheyNeed(t *testing.T) {
 	}
 }
 
+// OpenAI refused every question beside a tool that had more to say of itself, as
+// if the document were too long.
+func TestToolsSayNoMoreOfThemselvesThanOpenAITakes(t *testing.T) {
+	t.Parallel()
+	about := strings.Repeat("é what it does ", 200)
+	for base, most := range map[string]int{"https://api.openai.com/v1": 1024, "http://provider.test/v1": len(about)} {
+		m, req := model("openai"), prompt("x")
+		m.BaseURL = base
+		req.Tools = []jobs.Tool{{Name: "law_search", Description: about}}
+		_, body := sent(t, m, req)
+		if got := gjson.Get(body, "tools.0.function.description").Str; len([]rune(got)) > most || len(got) < min(most, len(about))-2 {
+			t.Errorf("%s: %d characters: %s", base, len([]rune(got)), got)
+		}
+	}
+}
+
 func TestPicturesAreSentToThoseWhoSee(t *testing.T) {
 	t.Parallel()
 	for provider, at := range map[string]struct{ path, want string }{
@@ -160,6 +176,23 @@ func TestOnlyClosedSchemasAreStrict(t *testing.T) {
 	}
 }
 
+// A closed schema with a keyword that OpenAI does not take in strict ones was sent
+// as strict, so that every request was refused, and its job buried.
+func TestSchemasThatOpenAIRefusesAreNotStrict(t *testing.T) {
+	t.Parallel()
+	for property, want := range map[string]bool{
+		`{"type":"string","format":"date","description":"when"}`: true, `{"type":["integer","null"],"minimum":0}`: true, `{"enum":["a"],"type":"string"}`: true,
+		`{"type":"string","maxLength":9}`: false, `{"type":"string","format":"uri"}`: false, `{"type":"string","default":"x"}`: false, `{"enum":["a"]}`: false, `true`: false,
+		`{"oneOf":[{"type":"string"},{"type":"null"}]}`: false, `{"type":"array","items":{"type":"string"},"uniqueItems":true}`: false,
+		`{"anyOf":[{"type":"string","minLength":1},{"type":"null"}]}`: false,
+	} {
+		schema := `{"$schema":"http://json-schema.org/draft-07/schema#","type":"object","properties":{"a":` + property + `},"required":["a"],"additionalProperties":false}`
+		if got := strict(gjson.Parse(schema), 0); got != want {
+			t.Errorf("%s: %v", property, got)
+		}
+	}
+}
+
 func TestAnthropicGetsSchemasItKnows(t *testing.T) {
 	t.Parallel()
 	got := string(forAnthropic([]byte(loose)))
@@ -171,6 +204,34 @@ func TestAnthropicGetsSchemasItKnows(t *testing.T) {
 	}
 	if got := forAnthropic([]byte(`{"$ref":"#/$defs/a","title":"x"}`)); string(got) != `{"$ref":"#/$defs/a"}` {
 		t.Errorf("got %s", got)
+	}
+}
+
+// Objects whose members nobody had named were closed for Anthropic, so that they
+// came back empty, and passed.
+func TestAnthropicIsToldOfOpenObjectsInWords(t *testing.T) {
+	t.Parallel()
+	m := model("anthropic")
+	m.Structured = true
+	for schema, held := range map[string]bool{
+		loose: true,
+		`{"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":false}`:                                      true,
+		`{"type":"object","properties":{"amounts":{"type":"object","additionalProperties":{"type":"number"}}}}`:                    false,
+		`{"type":"object","properties":{"more":{"type":["object","null"]}},"additionalProperties":false}`:                          false,
+		`{"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":true}`:                                       false,
+		`{"type":"array","items":{"$ref":"#/$defs/a"},"$defs":{"a":{"type":"object","patternProperties":{"^x":{"type":"null"}}}}}`: false,
+	} {
+		req := prompt("x")
+		req.Schema = []byte(schema)
+		_, body := sent(t, m, req)
+		if got := gjson.Get(body, "output_config").Exists(); got != held || got == strings.Contains(gjson.Get(body, "system").Str, schema) {
+			t.Errorf("%s: held %v: %s", schema, got, body)
+		}
+		ready := `{"messages":[],"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":` + schema + `}}}`
+		_, _, fail := fromChat(&m, &jobs.Request{Endpoint: chatEndpoint, Body: []byte(ready)})
+		if (fail == nil) != held || fail != nil && fail.Kind != jobs.Refused {
+			t.Errorf("%s, ready: %v", schema, fail)
+		}
 	}
 }
 
@@ -308,10 +369,10 @@ func TestReadyChatIsTranslatedForGemini(t *testing.T) {
 	m := model("gemini")
 	m.Vision, m.Structured = true, true
 	ready := `{"model":"x","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":[{"type":"text","text":"What?"},{"type":"image_url","image_url":{"url":"data:image/png;base64,cGl4ZWxz"}}]}],` +
-		`"temperature":0.2,"top_p":0.9,"stop":["END"],"max_tokens":7,"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"object"}}}}`
+		`"temperature":1.7,"top_p":0.9,"stop":["END"],"max_tokens":7,"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"object"}}}}`
 	_, body := sent(t, m, &jobs.Request{Endpoint: chatEndpoint, Body: []byte(ready)})
 	want := `{"systemInstruction":{"parts":[{"text":"Be brief."}]},"contents":[{"role":"user","parts":[{"text":"What?"},{"inlineData":{"mimeType":"image/png","data":"cGl4ZWxz"}}]}],` +
-		`"generationConfig":{"maxOutputTokens":7,"temperature":0.2,"topP":0.9,"stopSequences":["END"],"responseMimeType":"application/json","responseJsonSchema":{"type":"object"}}}`
+		`"generationConfig":{"maxOutputTokens":7,"temperature":1.7,"topP":0.9,"stopSequences":["END"],"responseMimeType":"application/json","responseJsonSchema":{"type":"object"}}}`
 	if d := cmp.Diff(want, body); d != "" {
 		t.Error(d)
 	}

@@ -65,6 +65,26 @@ func TestReadyBodiesCannotGetRoundTheConfiguration(t *testing.T) {
 	}
 }
 
+// What a tool of the provider's own found was input, and cost more than was held
+// for the call.
+func TestToolsThatTheProviderRunsAreRefused(t *testing.T) {
+	t.Parallel()
+	for body, fine := range map[string]bool{
+		`{"tools":[{"type":"function","name":"f"},{"type":"custom","name":"g"}]}`: true,
+		`{"tools":[]}`: true, `{"tools":null,"web_search_options":null}`: true,
+		`{"tools":[{"type":"function","name":"f"},{"type":"web_search"}]}`:      false,
+		`{"tools":[{"type":"function","type":"mcp","server_url":"https://x"}]}`: false,
+		`{"web_search_options":{}}`: false, `{"plugins":[{"id":"web"}]}`: false,
+	} {
+		for _, endpoint := range []string{chatEndpoint, responsesEndpoint} {
+			_, _, fail := adapter(true).encode(&jobs.Request{Endpoint: endpoint, Body: []byte(body)}, 500)
+			if (fail == nil) != fine || fail != nil && fail.Kind != jobs.InvalidRequest {
+				t.Errorf("%s %s: %v", endpoint, body, fail)
+			}
+		}
+	}
+}
+
 func TestAnswersOfAReadyBodyShareTheLimitHoweverMany(t *testing.T) {
 	for n, fits := range map[int]bool{1: true, 500: true, 501: false, 10_000: false} {
 		req := &jobs.Request{Endpoint: chatEndpoint, Body: fmt.Appendf(nil, `{"n":%d}`, n)}
@@ -191,17 +211,45 @@ func TestWhatAnthropicCannotTakeGoesToTheNextModel(t *testing.T) {
 	}
 	body := `{"model":"x","messages":[{"role":"developer","content":"S"},{"role":"user","content":"Q"},
 		{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]},
-		{"role":"tool","tool_call_id":"1","content":"R"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],
+		{"role":"tool","tool_call_id":"1","content":"R"},
+		{"role":"assistant","content":"A","tool_calls":null}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],
 		"max_completion_tokens":20,"temperature":1.7,"top_p":0.9,"stop":["a","b"],"seed":1,"n":1,"stream":true,"user":null}`
-	want := `{"model":"up","max_tokens":20,"temperature":1,"top_p":0.9,"stop_sequences":["a","b"],"system":"S",` +
+	want := `{"model":"up","max_tokens":20,"top_p":0.9,"stop_sequences":["a","b"],"system":"S",` +
 		`"tools":[{"name":"f","description":"","input_schema":{"type":"object"}}],"messages":[{"role":"user","content":[{"type":"text","text":"Q"}]},` +
 		`{"role":"assistant","content":[{"type":"tool_use","id":"1","name":"f","input":{"a":1}}]},` +
-		`{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":"R"}]}]}`
+		`{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":"R"}]},` +
+		`{"role":"assistant","content":[{"type":"text","text":"A"}]}]}`
 	_, got, fail := a.encode(&jobs.Request{Endpoint: chatEndpoint, Body: []byte(body)}, 500)
 	if fail != nil {
 		t.Fatal(fail)
 	}
 	if d := cmp.Diff(want, string(got)); d != "" {
 		t.Error(d)
+	}
+}
+
+// Requests with both a temperature and a top_p, as many batch files have, were
+// sent on as they are, refused by newer models, and their jobs buried.
+func TestAnthropicGetsATemperatureOrATopP(t *testing.T) {
+	t.Parallel()
+	own := 0.3
+	a := &anthropic{model: &jobs.Model{Name: "m", Upstream: "up", MaxOutput: 500, Temperature: &own}}
+	for said, want := range map[string]string{
+		``:                               `"temperature":0.3`,
+		`"temperature":0.7,"top_p":1,`:   `"temperature":0.7`,
+		`"temperature":1.0,"top_p":0.9,`: `"top_p":0.9`,
+		`"top_p":0.9,`:                   `"top_p":0.9`,
+		`"temperature":0.7,"top_p":0.9,`: "",
+	} {
+		_, got, fail := a.encode(&jobs.Request{Endpoint: chatEndpoint, Body: []byte(`{` + said + `"messages":[]}`)}, 500)
+		if want == "" {
+			if fail == nil || fail.Kind != jobs.Refused {
+				t.Errorf("%s: %s %v", said, got, fail)
+			}
+			continue
+		}
+		if !strings.Contains(string(got), want) || strings.Contains(string(got), "temperature") && strings.Contains(string(got), "top_p") {
+			t.Errorf("%s: %s %v", said, got, fail)
+		}
 	}
 }

@@ -48,23 +48,63 @@ func (c *Client) held(req *jobs.Request) bool {
 		return true // to vectors
 	case "gemini":
 		return c.model.Structured && len(req.Tools) == 0
+	case "anthropic":
+		return c.model.Structured && !open(gjson.ParseBytes(req.Schema), 0)
 	}
 	return c.model.Structured
+}
+
+// open reports whether an object may have members that the schema does not name.
+// Anthropic would have it closed, and then it could only be empty.
+func open(schema gjson.Result, depth int) bool {
+	others, named := schema.Get("additionalProperties"), schema.Get("properties").IsObject()
+	switch {
+	case depth > deepest, others.Exists() && others.Type != gjson.False, schema.Get("patternProperties").Exists():
+		return true
+	case !named && !others.Exists() && isObject(schema.Get("type")):
+		return true
+	}
+	found := false
+	inside(schema, func(inner gjson.Result) {
+		found = found || open(inner, depth+1)
+	})
+	return found
+}
+
+// isObject reports whether a schema's type, or one of them, is object.
+func isObject(types gjson.Result) bool {
+	return slices.ContainsFunc(types.Array(), func(t gjson.Result) bool { return t.Str == "object" })
 }
 
 // deepest bounds how far schemas are looked into.
 const deepest = 32
 
+// What OpenAI knows of JSON Schema where a schema is strict. It refuses a request
+// with anything else in it.
+var (
+	strictKeys = []string{
+		"$schema", "$ref", "$defs", "definitions", "type", "anyOf", "enum", "const", "title", "description",
+		"properties", "required", "additionalProperties", "items", "minItems", "maxItems", "pattern", "format",
+		"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
+	}
+	strictFormats = []string{"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
+)
+
 // strict reports whether OpenAI takes a schema as strict: every object in it
-// requires all of its properties and allows no others, and the root is one.
+// requires all of its properties and allows no others, the root is one, all say
+// what they are, and nothing is in it that it does not know.
 func strict(schema gjson.Result, depth int) bool {
 	if depth > deepest || depth == 0 && schema.Get("type").Str != "object" {
 		return false
 	}
-	fine := true
+	fine := schema.Get("type").Exists() || schema.Get("anyOf").Exists() || schema.Get("$ref").Exists()
+	schema.ForEach(func(key, value gjson.Result) bool {
+		fine = fine && slices.Contains(strictKeys, key.Str) && (key.Str != "format" || slices.Contains(strictFormats, value.Str))
+		return fine
+	})
 	if properties := schema.Get("properties"); properties.Exists() || schema.Get("type").Str == "object" {
 		closed := schema.Get("additionalProperties")
-		fine = closed.Type == gjson.False
+		fine = fine && closed.Type == gjson.False
 		var required []string
 		for _, name := range schema.Get("required").Array() {
 			required = append(required, name.String())

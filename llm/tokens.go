@@ -34,8 +34,8 @@ func (c *Client) Tokens(req *jobs.Request) int64 {
 // beginning is counted, and the rest taken by its length.
 func (c *Client) Bounds(req *jobs.Request) (likely, most int64) {
 	req = c.told(req)
-	texts, overhead := parts(req)
-	overhead += c.images(req)
+	texts, images, overhead := parts(req)
+	overhead += images * c.perImage()
 	if c.words == nil {
 		n := byLength(texts) + overhead
 		return n, n
@@ -49,17 +49,18 @@ func (c *Client) Bounds(req *jobs.Request) (likely, most int64) {
 	return likely, most
 }
 
-// parts are a request's texts and the most tokens the protocol puts around
-// them: 3 a message for OpenAI, and up to 530 for the instructions that Anthropic
-// documents it adds when there are tools.
-func parts(req *jobs.Request) (texts []string, overhead int64) {
+// parts are a request's texts, how many images it has, and the most tokens the
+// protocol puts around the texts: 3 a message for OpenAI, and up to 530 for the
+// instructions that Anthropic documents it adds when there are tools.
+func parts(req *jobs.Request) (texts []string, images, overhead int64) {
 	if req.Body != nil {
 		// A body's own punctuation is more than what it stands for.
 		overhead = 16
 		if bytes.Contains(req.Body, []byte(`"tools"`)) {
 			overhead += 600
 		}
-		return []string{string(req.Body)}, overhead
+		images, text := readyPictures(req)
+		return []string{text}, images, overhead
 	}
 	texts = make([]string, 0, 1+len(req.Messages)+3*len(req.Tools))
 	texts = append(texts, req.System)
@@ -67,6 +68,7 @@ func parts(req *jobs.Request) (texts []string, overhead int64) {
 	for i := range req.Messages {
 		m := &req.Messages[i]
 		texts = append(texts, m.Text)
+		images += int64(len(m.Images))
 		for _, call := range m.Calls {
 			texts = append(texts, call.Name, call.Arguments)
 			overhead += 32
@@ -83,23 +85,16 @@ func parts(req *jobs.Request) (texts []string, overhead int64) {
 		texts = append(texts, string(req.Schema))
 		overhead += 200
 	}
-	return texts, overhead
+	return texts, images, overhead
 }
 
-// images is the most that the images of a request count: their tokens have
-// nothing to do with their length.
-func (c *Client) images(req *jobs.Request) int64 {
-	var n int64
-	for i := range req.Messages {
-		n += int64(len(req.Messages[i].Images))
-	}
-	for _, name := range []string{`"image_url"`, `"input_image"`} { // names and types may both say so
-		n += int64(bytes.Count(req.Body, []byte(name)))
-	}
+// perImage is the most that an image counts: its tokens have nothing to do with
+// its length.
+func (c *Client) perImage() int64 {
 	if strings.HasPrefix(bare(c.model.Upstream), "gpt-4o-mini") {
-		return n * 48_200 // 2,833 and 5,667 for each of eight tiles
+		return 48_200 // 2,833 and 5,667 for each of eight tiles
 	}
-	return n * 4_800
+	return 4_800
 }
 
 // byLength is the simulator's way to count, four bytes a token.

@@ -163,6 +163,37 @@ func TestImagesAndToolsCount(t *testing.T) {
 	}
 }
 
+// A picture in a line of a batch file was counted as the text of its base64, for
+// which no model had room.
+func TestAPictureInAReadyRequestIsNoText(t *testing.T) {
+	t.Parallel()
+	data := strings.Repeat("iVBORw0KGgoAAAANSUhEUgAA/+", 1_000)
+	url := `"data:image/png;base64,` + data + `"`
+	chat := func(part string) string {
+		return `{"messages":[{"role":"user","content":[{"type":"text","text":"What?"},` + part + `,` + part + `]}],"max_tokens":9}`
+	}
+	for name, row := range map[string]struct {
+		endpoint, body string
+		picture        bool
+	}{
+		"chat":               {chatEndpoint, chat(`{"type":"image_url","image_url":{"url":` + url + `,"detail":"low"}}`), true},
+		"as Mistral has it":  {chatEndpoint, chat(`{"image_url":` + url + `,"type":"image_url"}`), true},
+		"as PHP writes it":   {chatEndpoint, chat(`{"type":"image_url","image_url":{"url":` + strings.ReplaceAll(url, "/", `\/`) + `}}`), true},
+		"responses":          {responsesEndpoint, `{"input":[{"role":"user","content":[{"type":"input_image","image_url":` + url + `}]}]}`, true},
+		"result of a tool":   {responsesEndpoint, `{"input":[{"type":"function_call_output","output":[{"type":"input_image","image_url":` + url + `}]}]}`, true},
+		"text that says so":  {chatEndpoint, chat(`{"type":"text","text":` + url + `}`), false},
+		"text beside it":     {chatEndpoint, chat(`{"type":"image_url","image_url":{"url":"https://x"},"text":` + url + `}`), false},
+		"text of a message":  {chatEndpoint, `{"messages":[{"role":"user","content":` + url + `}],"x":"image_url"}`, false},
+		"picture of no kind": {chatEndpoint, chat(`{"type":"image_url","image_url":{"url":"data:text/plain,` + data + `"}}`), false},
+	} {
+		c := mustNew(t, model("openai"), says(200, nil, ""))
+		got := c.Tokens(&jobs.Request{Endpoint: row.endpoint, Body: []byte(row.body)})
+		if row.picture && (got < 1445 || got > 10_000) || !row.picture && got < 15_000 {
+			t.Errorf("%s: counts %d tokens", name, got)
+		}
+	}
+}
+
 func TestSchemasCount(t *testing.T) {
 	t.Parallel()
 	for _, structured := range []bool{true, false} {
