@@ -292,6 +292,29 @@ func TestReplayRunsOnceAndReplacesTheDeadOutcome(t *testing.T) {
 	})
 }
 
+func TestReplayPastTheDeadlineKeepsTheLetter(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		b := batch("b")
+		b.Deadline = time.Now().Add(time.Hour)
+		w.enqueue(b, 1)
+		s := w.source("w1")
+		d := w.take(s, 1)[0]
+		w.must(d.Bury(w.ctx, death(d, jobs.Timeout, paid("c1", 1, 3))))
+		time.Sleep(2 * time.Hour)
+		l, err := w.q.DeadLetter(w.ctx, "b", d.Job().ID)
+		w.must(err)
+		if err := w.q.Replay(w.ctx, l); !errors.Is(err, ErrPastDeadline) {
+			t.Errorf("replaying: %v", err)
+		}
+		w.nothing(s, 10*time.Second)
+		o, err := w.q.Outcome(w.ctx, "b", d.Job().ID)
+		w.must(err)
+		if p := w.progress("b"); o.Status != jobs.Dead || p.Dead != 1 || p.State != jobs.Finished {
+			t.Errorf("it is %s, %+v", o.Status, p)
+		}
+	})
+}
+
 func TestDeadLettersAreFiltered(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		other := batch("b2")
