@@ -219,8 +219,8 @@ func (q *Queue) finish(ctx context.Context, id string) (bool, error) {
 	if err := q.trim(ctx, id, at); err != nil {
 		return false, err
 	}
-	if m.State == jobs.Live && m.Sealed {
-		m.State = jobs.Finished
+	if !m.ended() && m.Sealed {
+		m.State, m.Reason, m.Needs = jobs.Finished, "", nil
 		data, err := json.Marshal(m)
 		if err != nil {
 			return false, fmt.Errorf("encoding batch %s: %w", id, err)
