@@ -22,7 +22,7 @@ var ErrCancelled = errors.New("the batch was cancelled")
 
 // ErrPastDeadline says that a batch's deadline has gone by: none of its jobs is
 // asked about any more.
-var ErrPastDeadline = errors.New("the batch's deadline has gone by, and the job would expire unasked: submit its document in a new batch")
+var ErrPastDeadline = errors.New("the batch's deadline has gone by: none of its jobs is asked about any more, so submit the documents in a new batch")
 
 // manifest is a batch as the bucket keeps it.
 type manifest struct {

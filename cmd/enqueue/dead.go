@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -279,25 +282,52 @@ func (c *cli) onLetters(verb, short string, do func(context.Context, *queue.Queu
 					}
 					return err
 				}
-				for l, err := range q.Dead(ctx, filter) {
-					if err == nil {
-						err = do(ctx, q, l)
-					}
-					if err != nil {
-						return err
-					}
-					n++
-				}
-				return nil
+				var err error
+				n, err = eachLetter(q.Dead(ctx, filter), func(l *jobs.DeadLetter) error { return do(ctx, q, l) })
+				return err
 			})
-			if c.json {
+			switch {
+			case c.json:
 				return errors.Join(err, c.print(map[string]int{verb: n}))
+			case n > 0:
+				c.say(told, n)
+			case err == nil:
+				c.say("no dead letters")
 			}
-			c.say(told, n)
 			return err
 		},
 	}
 	d.register(cmd)
 	cmd.Flags().BoolVar(&d.all, "all", false, "those of all batches")
 	return cmd
+}
+
+// eachLetter does something to letters and returns to how many. Those of a batch
+// that was cancelled, or whose deadline has gone by, keep none of the others
+// from it, and are told of at the end.
+func eachLetter(letters iter.Seq2[*jobs.DeadLetter, error], do func(*jobs.DeadLetter) error) (n int, err error) {
+	stay := map[string]int64{} // by batch
+	why := map[string]error{}
+	for l, err := range letters {
+		if err == nil {
+			err = do(l)
+		}
+		switch {
+		case errors.Is(err, queue.ErrCancelled):
+			stay[l.Job.Batch]++
+			why[l.Job.Batch] = errors.New("it was cancelled")
+		case errors.Is(err, queue.ErrPastDeadline):
+			stay[l.Job.Batch]++
+			why[l.Job.Batch] = queue.ErrPastDeadline
+		case err != nil:
+			return n, err
+		default:
+			n++
+		}
+	}
+	var kept []error
+	for _, batch := range slices.Sorted(maps.Keys(stay)) {
+		kept = append(kept, fmt.Errorf("%s of batch %s left as before: %w", counted(stay[batch], "dead letter"), batch, why[batch]))
+	}
+	return n, errors.Join(kept...)
 }
