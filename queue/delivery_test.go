@@ -315,6 +315,38 @@ func TestReplayPastTheDeadlineKeepsTheLetter(t *testing.T) {
 	})
 }
 
+func TestReplayThatEndsWhileOutcomesAreReadYieldsNoJobTwice(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 2*readGroup)
+		s := w.source("w1")
+		for i, d := range w.take(s, 2*readGroup) {
+			if i == 0 {
+				w.must(d.Bury(w.ctx, death(d, jobs.Timeout)))
+				continue
+			}
+			w.must(d.Done(w.ctx, answer(d, "w1")))
+		}
+		seen := map[jobs.ID]int{}
+		for o, err := range w.q.Outcomes(w.ctx, "b") {
+			w.must(err)
+			if seen[o.Job]++; seen[o.Job] > 1 {
+				t.Errorf("job %s is %s, run %d, after it was yielded", o.Job, o.Status, o.Run)
+			}
+			if o.Status != jobs.Dead {
+				continue
+			}
+			l, err := w.q.DeadLetter(w.ctx, "b", o.Job)
+			w.must(err)
+			w.must(w.q.Replay(w.ctx, l))
+			d := w.take(s, 1)[0]
+			w.must(d.Done(w.ctx, answer(d, "w1")))
+		}
+		if len(seen) != 2*readGroup {
+			t.Errorf("%d jobs", len(seen))
+		}
+	})
+}
+
 func TestDeadLettersAreFiltered(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		other := batch("b2")
