@@ -65,6 +65,7 @@ func TestRaisedLimitAlertsAgainAtItsShares(t *testing.T) {
 			{120, 15, []string{said("$0.00012", "$0.000096", 80)}},
 			{1000, 4, nil},
 			{1000, 400, []string{said("$0.001", "$0.0005", 50)}},
+			{600, 10, []string{said("$0.0006", "$0.00051", 80)}}, // lowered
 		} {
 			if err := s.SetLimit(t.Context(), s.rdb, "budget:acme", row.limit); err != nil {
 				t.Fatal(err)
@@ -73,6 +74,38 @@ func TestRaisedLimitAlertsAgainAtItsShares(t *testing.T) {
 			if got := s.raised(t); cmp.Diff(row.want, got) != "" {
 				t.Errorf("step %d: %s", i, cmp.Diff(row.want, got))
 			}
+		}
+	})
+}
+
+// While a limit changes, some workers have the old one: each change to and fro
+// alerted anew.
+func TestTwoLimitsAtOnceDoNotAlertAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	budgets := func(limit jobs.USD) Config {
+		return Config{Budgets: []Budget{{Tenant: "acme", Limit: limit, AlertAt: []float64{0.5, 0.8}}}}
+	}
+	onEach(t, budgets(100), func(t *testing.T, s *store) {
+		other := newStore(t, budgets(200), s.rdb)
+		other.now = s.now
+		s.spend(t, call("first", "b", small, 80))
+		if got := s.raised(t); len(got) != 2 {
+			t.Errorf("got %q", got)
+		}
+		for i := range 5 {
+			other.spend(t, call(fmt.Sprint("raised ", i), "b", small, 1))
+			s.spend(t, call(fmt.Sprint("as before ", i), "b", small, 1))
+		}
+		if got := s.raised(t); len(got) > 0 {
+			t.Errorf("once more: %q", got)
+		}
+		if sum := s.sum(t, "budget:acme"); sum.Alerted != 0.8 {
+			t.Errorf("got %+v", sum)
+		}
+		other.spend(t, call("last", "b", small, 70))
+		at := "$0.00016 of the budget of $0.0002 of acme is spent: "
+		if got, want := s.raised(t), []string{at + "50 % or more", at + "80 % or more"}; cmp.Diff(want, got) != "" {
+			t.Error(cmp.Diff(want, got))
 		}
 	})
 }

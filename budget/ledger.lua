@@ -12,8 +12,8 @@
 --         :accounts  set   the keys of all accounts
 --         :alerts    zset  alert -> when to hand it out next
 --   2…  hash  the accounts of the call: name, title, limit, start, end,
---             alerts, alerted, spent, held, presumed, ambiguous,
---             model:<name> and batch:<id>
+--             alerts, alerted, told (share=amount; for each that alerted),
+--             spent, held, presumed, ambiguous, model:<name> and batch:<id>
 -- ARGV
 --   1   the worst case (Enter) or what it cost (Leave)
 --   2   job, 3 model, 4 batch
@@ -97,15 +97,41 @@ local function termsOf(text)
   return t
 end
 
+-- eachShare visits the shares that alert, in millionths, each with what is spent
+-- of the account's limit when it is reached.
+local function eachShare(b, visit)
+  if b.limit == 0 then return end
+  for text in string.gmatch(b.alerts, '(%d+);') do
+    local share = tonumber(text)
+    visit(share, math.ceil(b.limit * share / 1000000))
+  end
+end
+
+-- rearm takes in that the limit or the shares have changed: shares alert again
+-- that are not reached any more. What was told once is not told again if the
+-- limit is as before later on: while it changes, some workers have the old one.
+local function rearm(b)
+  local before = b.alerted
+  b.alerted = 0
+  eachShare(b, function(share, amount)
+    local told = b.told[share] or 0
+    if share <= before and b.spent >= amount then told = math.max(told, amount) end
+    if told > 0 then b.told[share] = told end
+    if told >= amount then b.alerted = math.max(b.alerted, share) end
+  end)
+end
+
 -- book returns an account's sums.
 local function book(key)
   local b = books[key]
   if not b then
-    local v = redis.call('HMGET', key, 'name', 'title', 'alerts', 'limit', 'spent', 'held', 'presumed', 'ambiguous', 'alerted')
+    local v = redis.call('HMGET', key, 'name', 'title', 'alerts', 'limit', 'spent', 'held', 'presumed', 'ambiguous', 'alerted', 'told')
     b = {key = key, name = v[1], title = v[2], alerts = v[3] or '', limit = tonumber(v[4] or 0), spent = tonumber(v[5] or 0),
       held = tonumber(v[6] or 0), presumed = tonumber(v[7] or 0), ambiguous = tonumber(v[8] or 0), alerted = tonumber(v[9] or 0),
-      parts = {}}
+      told = {}, parts = {}}
+    for share, amount in string.gmatch(v[10] or '', '(%d+)=(%d+);') do b.told[tonumber(share)] = tonumber(amount) end
     books[key] = b
+    if not v[10] and b.alerted > 0 then rearm(b) end -- of an earlier build
   end
   return b
 end
@@ -128,6 +154,13 @@ local function accountsOf(K, A, now)
   return list
 end
 
+-- toldText is at which amount each share alerted last.
+local function toldText(b)
+  local parts = {}
+  for share, amount in pairs(b.told) do parts[#parts + 1] = int(share) .. '=' .. int(amount) .. ';' end
+  return table.concat(parts)
+end
+
 local function finish()
   local set, gone = {}, {}
   for field in pairs(moved) do
@@ -142,7 +175,7 @@ local function finish()
   if #gone > 0 then redis.call('HDEL', P.live, unpack(gone)) end
   for b in pairs(changed) do
     local fields = {'held', int(b.held), 'spent', int(b.spent), 'presumed', int(b.presumed), 'ambiguous', int(b.ambiguous),
-      'alerted', int(b.alerted)}
+      'alerted', int(b.alerted), 'told', toldText(b)}
     for part, n in pairs(b.parts) do
       fields[#fields + 1] = part
       fields[#fields + 1] = int(n)
@@ -151,25 +184,11 @@ local function finish()
   end
 end
 
--- reached reports whether a share of the account's limit, in millionths, is spent.
-local function reached(b, share) return b.limit > 0 and b.spent >= math.ceil(b.limit * share / 1000000) end
-
--- rearm makes shares alert again that are not reached any more.
-local function rearm(b)
-  local top = 0
-  for share in string.gmatch(b.alerts, '(%d+);') do
-    local n = tonumber(share)
-    if n <= b.alerted and reached(b, n) then top = math.max(top, n) end
-  end
-  b.alerted = top
-end
-
 -- describe keeps an account's terms beside its sums.
 local function describe(b, t)
   if b.name == t.name and b.limit == t.limit and b.alerts == t.alerts then return end
-  local raised = b.name and t.limit > b.limit
   b.name, b.title, b.alerts, b.limit = t.name, t.title, t.alerts, t.limit
-  if raised then rearm(b) end
+  rearm(b)
   redis.call('HSET', b.key, 'name', t.name, 'title', t.title, 'alerts', t.alerts, 'limit', int(t.limit),
     'start', int(t.start), 'end', int(t.finish))
   redis.call('SADD', P.accounts, b.key)
@@ -336,14 +355,11 @@ local function unheard(K, A, now)
 end
 
 local function alert(b, now)
-  local before = b.alerted
-  for share in string.gmatch(b.alerts, '(%d+);') do
-    local n = tonumber(share)
-    if n > before and reached(b, n) then
-      redis.call('ZADD', P.alerts, int(now), table.concat({b.key, b.name, b.title, share, int(b.limit), int(b.spent), int(now)}, GS))
-      b.alerted = math.max(b.alerted, n)
-    end
-  end
+  eachShare(b, function(share, amount)
+    if b.spent < amount or amount <= (b.told[share] or 0) then return end
+    redis.call('ZADD', P.alerts, int(now), table.concat({b.key, b.name, b.title, int(share), int(b.limit), int(b.spent), int(now)}, GS))
+    b.told[share], b.alerted = amount, math.max(b.alerted, share)
+  end)
 end
 
 -- part is a model's or a batch's part of an account.

@@ -40,7 +40,7 @@ for _ = 1, tonumber(ARGV[3]) do
 end
 -- What is known of an account outlives its sums: the book does not tell the
 -- limit of a batch.
-local known = {name = true, title = true, limit = true, start = true, ['end'] = true, alerts = true, alerted = true}
+local known = {name = true, title = true, limit = true, start = true, ['end'] = true, alerts = true, alerted = true, told = true}
 for _, account in ipairs(redis.call('SMEMBERS', KEYS[3])) do
   for _, field in ipairs(redis.call('HKEYS', account)) do
     if not known[field] then redis.call('HDEL', account, field) end

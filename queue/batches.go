@@ -20,6 +20,10 @@ var ErrNoBatch = errors.New("no such batch")
 // ErrCancelled says that a batch was cancelled and takes no more jobs.
 var ErrCancelled = errors.New("the batch was cancelled")
 
+// ErrPastDeadline says that a batch's deadline has gone by: none of its jobs is
+// asked about any more.
+var ErrPastDeadline = errors.New("the batch's deadline has gone by: none of its jobs is asked about any more, so submit the documents in a new batch")
+
 // manifest is a batch as the bucket keeps it.
 type manifest struct {
 	jobs.Batch
@@ -215,8 +219,8 @@ func (q *Queue) finish(ctx context.Context, id string) (bool, error) {
 	if err := q.trim(ctx, id, at); err != nil {
 		return false, err
 	}
-	if m.State == jobs.Live && m.Sealed {
-		m.State = jobs.Finished
+	if !m.ended() && m.Sealed {
+		m.State, m.Reason, m.Needs = jobs.Finished, "", nil
 		data, err := json.Marshal(m)
 		if err != nil {
 			return false, fmt.Errorf("encoding batch %s: %w", id, err)

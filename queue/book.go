@@ -70,9 +70,12 @@ func (q *Queue) book(ctx context.Context, which string) iter.Seq2[jobs.Spend, er
 	}
 }
 
-// page yields the costs that one stream has on record. An error ends it.
+// page yields the costs that one stream has on record. An error ends it. The
+// outcome of a replay that ends meanwhile has those of the dead one again, which
+// may have been read already: they are yielded once.
 func (q *Queue) page(ctx context.Context, j *journal, subject string) iter.Seq2[jobs.Spend, error] {
 	return func(yield func(jobs.Spend, error) bool) {
+		dead := map[string]bool{} // calls
 		for m, err := range q.read(ctx, j, subject, true) {
 			var entries []jobs.Spend
 			if err == nil {
@@ -82,7 +85,14 @@ func (q *Queue) page(ctx context.Context, j *journal, subject string) iter.Seq2[
 				yield(jobs.Spend{}, fmt.Errorf("reading the book: %w", err))
 				return
 			}
+			died, again := m.Headers().Get(statusHeader) == string(jobs.Dead), runOf(m.Headers()) > 1
 			for _, s := range entries {
+				if again && dead[s.Call] {
+					continue
+				}
+				if died {
+					dead[s.Call] = true
+				}
 				if !yield(s, nil) {
 					return
 				}

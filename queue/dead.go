@@ -7,6 +7,7 @@ import (
 	"iter"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -88,7 +89,9 @@ func (q *Queue) Drop(ctx context.Context, l *jobs.DeadLetter) error {
 // Replay queues the job again, as its next run, and takes the dead letter
 // away. Its outcome will replace the dead one. Replaying the same letter
 // again, even at the same time, queues nothing more. The job's document may
-// have been edited.
+// have been edited. A letter of a batch that was cancelled, ErrCancelled, or
+// whose deadline has gone by, ErrPastDeadline, stays as it is: its job would not
+// be asked about.
 func (q *Queue) Replay(ctx context.Context, l *jobs.DeadLetter) error {
 	if err := q.revive(ctx, l.Job.Batch); err != nil {
 		return fmt.Errorf("replaying job %s: %w", l.Job.ID, err)
@@ -102,13 +105,16 @@ func (q *Queue) Replay(ctx context.Context, l *jobs.DeadLetter) error {
 	return q.Drop(ctx, l)
 }
 
-// revive makes a finished batch live again. A cancelled one stays so.
+// revive makes a finished batch live again. A cancelled one stays so, and one
+// past its deadline.
 func (q *Queue) revive(ctx context.Context, batch string) error {
 	_, err := q.update(ctx, batch, func(m *manifest) error {
-		switch m.State {
-		case jobs.Cancelled:
+		switch {
+		case m.State == jobs.Cancelled:
 			return ErrCancelled
-		case jobs.Finished:
+		case !m.Deadline.IsZero() && time.Now().After(m.Deadline):
+			return ErrPastDeadline
+		case m.State == jobs.Finished:
 			m.State, m.Over = jobs.Live, false
 			return nil
 		}

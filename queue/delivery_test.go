@@ -321,6 +321,61 @@ func TestJobThatDiesAgainIsNotReplayedOverAndOver(t *testing.T) {
 	})
 }
 
+func TestReplayPastTheDeadlineKeepsTheLetter(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		b := batch("b")
+		b.Deadline = time.Now().Add(time.Hour)
+		w.enqueue(b, 1)
+		s := w.source("w1")
+		d := w.take(s, 1)[0]
+		w.must(d.Bury(w.ctx, death(d, jobs.Timeout, paid("c1", 1, 3))))
+		time.Sleep(2 * time.Hour)
+		l, err := w.q.DeadLetter(w.ctx, "b", d.Job().ID)
+		w.must(err)
+		if err := w.q.Replay(w.ctx, l); !errors.Is(err, ErrPastDeadline) {
+			t.Errorf("replaying: %v", err)
+		}
+		w.nothing(s, 10*time.Second)
+		o, err := w.q.Outcome(w.ctx, "b", d.Job().ID)
+		w.must(err)
+		if p := w.progress("b"); o.Status != jobs.Dead || p.Dead != 1 || p.State != jobs.Finished {
+			t.Errorf("it is %s, %+v", o.Status, p)
+		}
+	})
+}
+
+func TestReplayThatEndsWhileOutcomesAreReadYieldsNoJobTwice(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 2*readGroup)
+		s := w.source("w1")
+		for i, d := range w.take(s, 2*readGroup) {
+			if i == 0 {
+				w.must(d.Bury(w.ctx, death(d, jobs.Timeout)))
+				continue
+			}
+			w.must(d.Done(w.ctx, answer(d, "w1")))
+		}
+		seen := map[jobs.ID]int{}
+		for o, err := range w.q.Outcomes(w.ctx, "b") {
+			w.must(err)
+			if seen[o.Job]++; seen[o.Job] > 1 {
+				t.Errorf("job %s is %s, run %d, after it was yielded", o.Job, o.Status, o.Run)
+			}
+			if o.Status != jobs.Dead {
+				continue
+			}
+			l, err := w.q.DeadLetter(w.ctx, "b", o.Job)
+			w.must(err)
+			w.must(w.q.Replay(w.ctx, l))
+			d := w.take(s, 1)[0]
+			w.must(d.Done(w.ctx, answer(d, "w1")))
+		}
+		if len(seen) != 2*readGroup {
+			t.Errorf("%d jobs", len(seen))
+		}
+	})
+}
+
 func TestDeadLettersAreFiltered(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		other := batch("b2")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -57,6 +58,37 @@ func TestPresumedCallIsReplacedByWhatItTurnsOutToBe(t *testing.T) {
 		}
 		if !slices.Equal(lapsed, []string{"dead"}) || !slices.Equal(all, []string{"wasted", "dead"}) {
 			t.Errorf("wasted are %v, of which presumed %v", all, lapsed)
+		}
+	})
+}
+
+func TestReplayThatEndsWhileTheBookIsReadIsNotCountedTwice(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 2*readGroup)
+		s := w.source("w1")
+		for i, d := range w.take(s, 2*readGroup) {
+			if i == 0 {
+				w.must(d.Bury(w.ctx, death(d, jobs.Timeout, paid("of the dead run", 1, 3))))
+				continue
+			}
+			w.must(d.Done(w.ctx, answer(d, "w1", paid(d.Job().CustomID, 1, 1))))
+		}
+		seen := map[string]int{}
+		for spend, err := range w.q.Book(w.ctx) {
+			w.must(err)
+			if seen[spend.Call]++; len(seen) > 1 {
+				continue
+			}
+			for l, err := range w.q.Dead(w.ctx, DeadFilter{}) {
+				w.must(err)
+				w.must(w.q.Replay(w.ctx, l))
+			}
+			d := w.take(s, 1)[0]
+			w.must(d.Done(w.ctx, answer(d, "w1", paid("of the replay", 2, 4))))
+			synctest.Wait() // the reader's consumer hears of it when it comes to it
+		}
+		if seen["of the dead run"] != 1 || seen["of the replay"] != 1 || len(seen) != 2*readGroup+1 {
+			t.Errorf("%d and %d times, of %d calls", seen["of the dead run"], seen["of the replay"], len(seen))
 		}
 	})
 }

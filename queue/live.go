@@ -190,13 +190,14 @@ func (q *Queue) reopen(ctx context.Context, id string) (*manifest, error) {
 // moment.
 const mostRetired = 8
 
-// retire finishes batches that are complete and have no jobs left, in no
-// order: so each gets its turn, and workers do not all begin with the same.
+// retire finishes batches that are complete and have no jobs left, paused ones
+// among them, in no order: so each gets its turn, and workers do not all begin
+// with the same.
 func (s *Source) retire(ctx context.Context, all map[string]*standing) error {
 	tried := 0
 	s.untidy = false
 	for id, l := range s.known {
-		if at := all[id]; at != nil && at.left() > 0 || !l.m.Sealed && !l.m.ended() || l.m.State == jobs.Paused {
+		if at := all[id]; at != nil && at.left() > 0 || !l.m.Sealed && !l.m.ended() {
 			continue
 		}
 		if tried++; tried > mostRetired {

@@ -15,9 +15,25 @@ import (
 var ErrNoOutcome = errors.New("no outcome yet")
 
 // Outcomes yields the outcomes of a batch in the order they were stored, as
-// many as there are when it gets to the end.
+// many as there are when it gets to the end, and each job once: one that was
+// dead when it was read stays so, though a replay has ended meanwhile.
 func (q *Queue) Outcomes(ctx context.Context, batch string) iter.Seq2[*jobs.Outcome, error] {
-	return decoded(q.read(ctx, q.outcomes, q.subject("outcomes", batch, "*"), false), func(m jetstream.Msg) (*jobs.Outcome, error) {
+	all := q.read(ctx, q.outcomes, q.subject("outcomes", batch, "*"), false)
+	once := func(yield func(jetstream.Msg, error) bool) {
+		dead := map[jobs.ID]bool{}
+		for m, err := range all {
+			if err == nil && runOf(m.Headers()) > 1 && dead[jobOf(m.Subject())] {
+				continue
+			}
+			if err == nil && m.Headers().Get(statusHeader) == string(jobs.Dead) {
+				dead[jobOf(m.Subject())] = true
+			}
+			if !yield(m, err) {
+				return
+			}
+		}
+	}
+	return decoded(once, func(m jetstream.Msg) (*jobs.Outcome, error) {
 		return q.decodeOutcome(ctx, m.Headers(), m.Data())
 	})
 }

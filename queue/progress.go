@@ -32,8 +32,8 @@ func (q *Queue) Progress(ctx context.Context, id string) (jobs.Progress, error) 
 		return p, err
 	}
 	p.Queued, p.Running = at.queued, at.running
-	if p.State == jobs.Live && m.Sealed && at.left() == 0 {
-		p.State = jobs.Finished // whether or not a worker has noticed yet
+	if !m.ended() && m.Sealed && at.left() == 0 {
+		p.State, p.Reason = jobs.Finished, "" // whether or not a worker has noticed yet
 	}
 	p.Dead, err = q.count(ctx, q.dead, q.subject("dead", id, "*"))
 	return p, err

@@ -212,6 +212,42 @@ func TestJobsPastTheDeadlineExpire(t *testing.T) {
 	})
 }
 
+func TestPausedBatchWhoseJobsHaveAllEndedIsFinished(t *testing.T) {
+	tests := map[string]func(w *world, s *Source){
+		"its deadline goes by": func(w *world, _ *Source) {
+			w.must(w.q.PauseLent(w.ctx, &jobs.Batch{ID: "b"}, &jobs.Shortage{Reason: "no money", Needs: map[string]jobs.USD{"small": 7}}))
+			time.Sleep(2 * time.Hour)
+		},
+		"its last jobs were lent": func(w *world, s *Source) {
+			lent := w.take(s, 10)
+			w.must(w.q.Pause(w.ctx, "b", "lunch"))
+			for _, d := range lent {
+				w.must(d.Done(w.ctx, answer(d, "w1")))
+			}
+		},
+	}
+	for name, end := range tests {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, Config{}, func(w *world) {
+				b := batch("b")
+				b.Deadline = time.Now().Add(time.Hour)
+				w.enqueue(b, 10)
+				s := w.source("w1")
+				end(w, s)
+				w.nothing(s, 10*time.Second)
+				if p := w.progress("b"); p.State != jobs.Finished || !p.Over() || p.Done() != 10 || p.Reason != "" {
+					t.Errorf("progress %+v", p)
+				}
+				b, err := w.q.Batch(w.ctx, "b")
+				w.must(err)
+				if short, err := w.q.Shortages().List(w.ctx); err != nil || len(short) > 0 || b.State != jobs.Finished {
+					t.Errorf("%d batches lack money, it is %s: %v", len(short), b.State, err)
+				}
+			})
+		})
+	}
+}
+
 func TestWatchTellsEveryChangeUntilTheEnd(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		w.enqueue(batch("b"), 3)

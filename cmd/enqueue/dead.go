@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -56,7 +58,8 @@ func newDead(c *cli) *cobra.Command {
 		Short: "Look at dead letters, replay them, drop them",
 		Long: `A document that no model could answer is kept as a dead letter, whole, with all
 that was tried. Replayed, it is asked about again; its outcome then replaces
-the dead one.`,
+the dead one. Letters of a batch that was cancelled, or whose deadline has gone
+by, stay as they are.`,
 		Args: commandsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -302,16 +305,9 @@ func (c *cli) onLetters(verb, short string, do func(context.Context, *queue.Queu
 					}
 					return err
 				}
-				for l, err := range q.Dead(ctx, filter) {
-					if err == nil {
-						err = do(ctx, q, l)
-					}
-					if err != nil {
-						return err
-					}
-					n++
-				}
-				return nil
+				var err error
+				n, err = eachLetter(q.Dead(ctx, filter), func(l *jobs.DeadLetter) error { return do(ctx, q, l) })
+				return err
 			})
 			switch {
 			case n == 0 && err != nil: // which says why
@@ -328,4 +324,34 @@ func (c *cli) onLetters(verb, short string, do func(context.Context, *queue.Queu
 	d.register(cmd)
 	cmd.Flags().BoolVar(&d.all, "all", false, "those of all batches")
 	return cmd
+}
+
+// eachLetter does something to letters and returns to how many. Those of a batch
+// that was cancelled, or whose deadline has gone by, keep none of the others
+// from it, and are told of at the end.
+func eachLetter(letters iter.Seq2[*jobs.DeadLetter, error], do func(*jobs.DeadLetter) error) (n int, err error) {
+	stay := map[string]int64{} // by batch
+	why := map[string]error{}
+	for l, err := range letters {
+		if err == nil {
+			err = do(l)
+		}
+		switch {
+		case errors.Is(err, queue.ErrCancelled):
+			stay[l.Job.Batch]++
+			why[l.Job.Batch] = errors.New("it was cancelled")
+		case errors.Is(err, queue.ErrPastDeadline):
+			stay[l.Job.Batch]++
+			why[l.Job.Batch] = queue.ErrPastDeadline
+		case err != nil:
+			return n, err
+		default:
+			n++
+		}
+	}
+	var kept []error
+	for _, batch := range slices.Sorted(maps.Keys(stay)) {
+		kept = append(kept, fmt.Errorf("%s of batch %s left as before: %w", counted(stay[batch], "dead letter"), batch, why[batch]))
+	}
+	return n, errors.Join(kept...)
 }

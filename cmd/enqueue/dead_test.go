@@ -1,0 +1,47 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/drover-batch/drover/jobs"
+	"github.com/drover-batch/drover/queue"
+)
+
+// Of all letters, those behind the first of a cancelled batch were never
+// replayed.
+func TestLettersOfACancelledBatchKeepNoOthersFromTheirReplay(t *testing.T) {
+	t.Parallel()
+	ends := map[string]error{"gone": queue.ErrCancelled, "late": queue.ErrPastDeadline}
+	letters := func(yield func(*jobs.DeadLetter, error) bool) {
+		for i, batch := range []string{"good", "gone", "late", "gone", "good"} {
+			if !yield(&jobs.DeadLetter{Job: &jobs.Job{CustomID: fmt.Sprint(i), Batch: batch}}, nil) {
+				return
+			}
+		}
+	}
+	var replayed []string
+	n, err := eachLetter(letters, func(l *jobs.DeadLetter) error {
+		if end := ends[l.Job.Batch]; end != nil {
+			return fmt.Errorf("replaying: %w", end)
+		}
+		replayed = append(replayed, l.Job.CustomID)
+		return nil
+	})
+	if want := []string{"0", "4"}; n != 2 || !slices.Equal(replayed, want) {
+		t.Errorf("%d, %q are replayed, want %q", n, replayed, want)
+	}
+	said := fmt.Sprint(err)
+	for _, want := range []string{"2 dead letters of batch gone left as before: it was cancelled", "1 dead letter of batch late left as before: the batch's deadline"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("got %q, want %q in it", said, want)
+		}
+	}
+	broken := errors.New("NATS is away")
+	if n, err := eachLetter(letters, func(*jobs.DeadLetter) error { return broken }); n != 0 || !errors.Is(err, broken) {
+		t.Errorf("%d, %v", n, err)
+	}
+}
