@@ -261,7 +261,11 @@ func text(content gjson.Result) string {
 	return b.String()
 }
 
+// chatCalls reads a list of calls. Some servers say null where there are none.
 func chatCalls(list gjson.Result) []jobs.ToolCall {
+	if !list.IsArray() {
+		return nil
+	}
 	var calls []jobs.ToolCall
 	list.ForEach(func(_, call gjson.Result) bool {
 		calls = append(calls, jobs.ToolCall{

@@ -191,12 +191,14 @@ func TestWhatAnthropicCannotTakeGoesToTheNextModel(t *testing.T) {
 	}
 	body := `{"model":"x","messages":[{"role":"developer","content":"S"},{"role":"user","content":"Q"},
 		{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]},
-		{"role":"tool","tool_call_id":"1","content":"R"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],
+		{"role":"tool","tool_call_id":"1","content":"R"},
+		{"role":"assistant","content":"A","tool_calls":null}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],
 		"max_completion_tokens":20,"temperature":1.7,"top_p":0.9,"stop":["a","b"],"seed":1,"n":1,"stream":true,"user":null}`
 	want := `{"model":"up","max_tokens":20,"temperature":1,"top_p":0.9,"stop_sequences":["a","b"],"system":"S",` +
 		`"tools":[{"name":"f","description":"","input_schema":{"type":"object"}}],"messages":[{"role":"user","content":[{"type":"text","text":"Q"}]},` +
 		`{"role":"assistant","content":[{"type":"tool_use","id":"1","name":"f","input":{"a":1}}]},` +
-		`{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":"R"}]}]}`
+		`{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":"R"}]},` +
+		`{"role":"assistant","content":[{"type":"text","text":"A"}]}]}`
 	_, got, fail := a.encode(&jobs.Request{Endpoint: chatEndpoint, Body: []byte(body)}, 500)
 	if fail != nil {
 		t.Fatal(fail)
