@@ -93,6 +93,36 @@ func TestParquetRowWithoutItsTextIsNamed(t *testing.T) {
 	}
 }
 
+// A price of 1,234,567.89 in a decimal of 32 bits became 1.234567875e+06.
+func TestNumbersOfAParquetFileKeepTheirDigits(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		ID    string    `parquet:"id"`
+		Price int32     `parquet:"price,decimal(2:9)"`
+		Sum   *int64    `parquet:"sum,optional,decimal(4:18)"`
+		Ratio float32   `parquet:"ratio"`
+		Total float64   `parquet:"total"`
+		Parts []float64 `parquet:"parts,list"`
+	}
+	sum := int64(123_456_789_012_345_678)
+	data := parquetFile(t, []row{
+		{"a", 123_456_789, &sum, 0.1, 1_500_000.5, []float64{0.25, 2e6}},
+		{"b", -5, nil, 1e-7, 1e21, nil},
+	})
+	items, problems := readAll(t, Config{Format: "parquet", Stdin: bytes.NewReader(data)}, "", "-")
+	want := []map[string]string{
+		{"id": "a", "price": "1234567.89", "sum": "12345678901234.5678", "ratio": "0.1", "total": "1500000.5", "parts": "[0.25,2000000]"},
+		{"id": "b", "price": "-0.05", "sum": "", "ratio": "1e-07", "total": "1e+21", "parts": "[]"},
+	}
+	var got []map[string]string
+	for _, it := range items {
+		got = append(got, it.Document.Fields)
+	}
+	if diff := cmp.Diff(want, got); diff != "" || problems != nil {
+		t.Error(diff, problems)
+	}
+}
+
 func TestBitmapFontsOfTeXKeepTheirLigatures(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{

@@ -34,7 +34,7 @@ func readParquet(s *source) bool {
 	if err := checkPages(f, b, parquetLimits); err != nil {
 		return s.problem(0, "cannot be read: "+err.Error(), "write it anew, with smaller pages")
 	}
-	t := &columns{source: s, schema: f.Schema()}
+	t := &columns{source: s, schema: f.Schema(), raw: parquet.NewSchema(f.Schema().Name(), undivided{f.Schema()})}
 	for _, group := range f.RowGroups() {
 		if more := t.group(group); !more {
 			return false
@@ -47,7 +47,8 @@ func readParquet(s *source) bool {
 type columns struct {
 	*source
 	schema *parquet.Schema
-	row    int // from 1
+	raw    *parquet.Schema // the same, with decimals as the whole numbers they are stored as
+	row    int             // from 1
 }
 
 func (t *columns) group(group parquet.RowGroup) bool {
@@ -85,7 +86,7 @@ func (t *columns) one(row parquet.Row) bool {
 		return t.tooLarge(t.row, int64(size))
 	}
 	values := map[string]any{}
-	if err := t.schema.Reconstruct(&values, row); err != nil {
+	if err := t.raw.Reconstruct(&values, row); err != nil {
 		return t.problem(t.row, "is a broken row: "+err.Error(), "write the file anew")
 	}
 	var body bytes.Buffer

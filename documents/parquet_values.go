@@ -2,8 +2,11 @@ package documents
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,13 +71,18 @@ func plainValue(node parquet.Node, v any) any {
 	return v
 }
 
-// number keeps what JSON has no number for as text.
+// number is written as in JSON: with all its digits, and with an exponent only
+// where it is very large or small. What JSON has no number for is text.
 func number(f float64, bits int) any {
-	text := strconv.FormatFloat(f, 'g', -1, bits)
+	form := byte('f')
+	if size := math.Abs(f); size != 0 && size < 1e-6 || size >= 1e21 {
+		form = 'g'
+	}
+	text := strconv.FormatFloat(f, form, -1, bits)
 	if strings.ContainsAny(text, "IN") { // NaN and the infinities
 		return text
 	}
-	return f
+	return json.Number(text)
 }
 
 // textOfBytes is a column of bytes as text, in hexadecimal if it is none.
@@ -92,6 +100,41 @@ func logical(node parquet.Node) any {
 	return node.Type().LogicalType().Value
 }
 
+// undivided is a node whose decimals are read as the whole numbers they may be
+// stored as. The library would divide them as floating-point numbers of as many
+// bits, which have fewer digits.
+type undivided struct{ parquet.Node }
+
+func (u undivided) Type() parquet.Type      { return storedAs(u.Node) }
+func (u undivided) Fields() []parquet.Field { return undividedFields(u.Node) }
+
+type undividedField struct{ parquet.Field }
+
+func (u undividedField) Type() parquet.Type      { return storedAs(u.Field) }
+func (u undividedField) Fields() []parquet.Field { return undividedFields(u.Field) }
+
+func undividedFields(node parquet.Node) []parquet.Field {
+	fields := slices.Clone(node.Fields())
+	for i, f := range fields {
+		fields[i] = undividedField{f}
+	}
+	return fields
+}
+
+func storedAs(node parquet.Node) parquet.Type {
+	t := node.Type()
+	if _, ok := logical(node).(*pqformat.DecimalType); !ok {
+		return t
+	}
+	switch t.Kind() {
+	case parquet.Int32:
+		return parquet.Int32Type
+	case parquet.Int64:
+		return parquet.Int64Type
+	}
+	return t
+}
+
 func scale(node parquet.Node) int {
 	if d, ok := logical(node).(*pqformat.DecimalType); ok && d.Scale >= 0 && d.Scale < 100 {
 		return int(d.Scale)
@@ -99,9 +142,15 @@ func scale(node parquet.Node) int {
 	return -1
 }
 
-// moment is a whole number as the date or time it stands for, if it does.
+// moment is a whole number as the date, the time or the decimal it stands for,
+// if it does.
 func moment(node parquet.Node, n int64, otherwise any) any {
 	switch t := logical(node).(type) {
+	case *pqformat.DecimalType:
+		if places := scale(node); places >= 0 {
+			one := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(places)), nil)
+			return new(big.Rat).SetFrac(big.NewInt(n), one).FloatString(places)
+		}
 	case *pqformat.DateType:
 		return time.Unix(n*86_400, 0).UTC().Format(time.DateOnly)
 	case *pqformat.TimestampType:
