@@ -65,12 +65,16 @@ func markdown(page []byte) (text []byte, err error) {
 // angled undoes the one escape that the converter always makes.
 var angled = strings.NewReplacer("&lt;", "<", "&gt;", ">")
 
-// utf8Page decodes a page as a browser would: mark, declaration, guess.
+// utf8Page decodes a page as a browser would: mark, declaration, guess. The
+// guess is about all of it: many a page has nothing but ASCII in its head.
 func utf8Page(page []byte) io.Reader {
 	if enc := utf16Of(page); enc != nil {
 		return enc.NewDecoder().Reader(bytes.NewReader(page))
 	}
-	enc, _, _ := charset.DetermineEncoding(page[:min(len(page), 64<<10)], "")
+	enc, name, _ := charset.DetermineEncoding(page, "") // of its first kilobyte
+	if name == "windows-1252" {
+		return bytes.NewReader(repair(page))
+	}
 	return enc.NewDecoder().Reader(bytes.NewReader(page))
 }
 

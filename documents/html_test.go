@@ -1,6 +1,9 @@
 package documents
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestPagesKeepTheirContentAlone(t *testing.T) {
 	for page, want := range map[string]string{
@@ -19,6 +22,23 @@ func TestPagesKeepTheirContentAlone(t *testing.T) {
 		got, err := markdown([]byte(page))
 		if err != nil || string(got) != want {
 			t.Errorf("%q:\n got %q %v\nwant %q", page, got, err, want)
+		}
+	}
+}
+
+// A page in UTF-8 that does not say so, and whose first kilobyte is a style
+// sheet, was read as Windows-1252: "MÃ¼ller".
+func TestPagesAreReadInTheirEncodingWhereverItShows(t *testing.T) {
+	t.Parallel()
+	head := "<html><head><style>" + strings.Repeat("p { margin: 0 } ", 100) + "</style></head><body><p>"
+	for page, want := range map[string]string{
+		head + "Müller’s “café” costs 12 €":                                   "Müller’s “café” costs 12 €\n",
+		head + "M\xfcller\x92s caf\xe9":                                       "Müller’s café\n",
+		head + "Müller’s “café” \xff costs 12 €":                              "Müller’s “café” \uFFFD costs 12 €\n",
+		"<meta charset=windows-1251>" + head + "\xc4\xee\xe3\xee\xe2\xee\xf0": "Договор\n",
+	} {
+		if got, err := markdown([]byte(page)); err != nil || string(got) != want {
+			t.Errorf("%q %v, want %q", got, err, want)
 		}
 	}
 }
