@@ -50,6 +50,48 @@ func TestRowsBecomeDocuments(t *testing.T) {
 	}
 }
 
+// The row at which looking for the end of a quote was given up was left out
+// without a word, and one too long for a document.
+func TestNoRowBehindAnOpenQuoteIsLost(t *testing.T) {
+	t.Parallel()
+	const rows = "x,1\nx,2\nx,3\nx,4\nx,5\nx,6\nx,7\nx,8\nx,9\n"
+	const open = `a.csv:2: a quote is opened and never closed; close it, or write it as ""`
+	for name, row := range map[string]struct {
+		csv            string
+		most           int
+		read, problems []string
+	}{
+		"at the limit of a document": {"a,b\n\"open,1\n" + rows, 25,
+			[]string{"a.csv:3", "a.csv:4", "a.csv:5", "a.csv:6", "a.csv:7", "a.csv:8", "a.csv:9", "a.csv:10", "a.csv:11"}, []string{open}},
+		"at a line that is too long": {"a,b\n\"open,1\nx,1\n" + strings.Repeat("y", 70_000) + ",2\nx,3\n", 1000,
+			[]string{"a.csv:3", "a.csv:5"}, []string{open, "a.csv:4: is longer than a document may be; split it"}},
+	} {
+		dir := folder(t, map[string]string{"a.csv": row.csv})
+		items, problems := readAll(t, Config{MaxBody: row.most}, dir, dir)
+		if diff := cmp.Diff(row.read, ids(items)) + cmp.Diff(row.problems, problems); diff != "" {
+			t.Error(name, diff)
+		}
+	}
+}
+
+// Quotes that are wrong within a line used up what rows behind an open quote
+// could be saved with, and these were then left out without a word.
+func TestRowsThatAreLeftOutWithAnotherAreTold(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string]string{
+		"a.csv": "a,b\n" + strings.Repeat("\"un\"closed,1\n", 2*maxRescues) + "\"open,1\nx,2\n",
+		"b.csv": "a,b\n" + strings.Repeat("\"open,1\n", maxRescues) + "\"open,1\nx,2\n",
+	})
+	items, problems := readAll(t, Config{}, dir, dir)
+	if diff := cmp.Diff([]string{"a.csv:203"}, ids(items)); diff != "" {
+		t.Error(diff)
+	}
+	want := `b.csv:102: a quote is opened and never closed, and what follows up to line 103 is left out with it; close it, or write it as ""`
+	if last := problems[len(problems)-1]; last != want {
+		t.Error(last)
+	}
+}
+
 func TestRowsReadWhatTheStandardLibraryWrites(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		value := rapid.StringOf(rapid.RuneFrom([]rune("ab,;\"\n é\t|")))

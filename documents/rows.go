@@ -15,7 +15,7 @@ type rows struct {
 	lines  *lines
 	row    row
 	start  int      // line on which the row began
-	ahead  [][]byte // lines given back, to be read again
+	ahead  [][]byte // lines given back, to be read again; nil is one that is too long
 	rescue int      // how often lines were given back
 }
 
@@ -34,6 +34,9 @@ func (t *rows) line() ([]byte, error) {
 		line := t.ahead[0]
 		t.ahead = t.ahead[1:]
 		t.lines.n++
+		if line == nil {
+			return nil, errLong
+		}
 		return line, nil
 	}
 	return t.lines.next()
@@ -54,34 +57,43 @@ func (t *rows) next() ([]string, *mishap, error) {
 	var more [][]byte // the lines of this row after the first
 	for size := len(line); open && column == 0; {
 		line, err = t.line()
-		size += len(line)
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errLong) {
+		switch {
+		case err == nil:
+			more = append(more, bytes.Clone(line))
+			size += len(line)
+		case errors.Is(err, errLong):
+			more = append(more, nil)
+		case !errors.Is(err, io.EOF):
 			return nil, nil, err
 		}
 		if err != nil || size > t.lines.limit {
-			t.giveBack(more)
-			return nil, &mishap{t.start, "a quote is opened and never closed", `close it, or write it as ""`}, nil
+			return nil, t.lose(more, "a quote is opened and never closed", `close it, or write it as ""`), nil
 		}
-		more = append(more, bytes.Clone(line))
 		open, column = t.row.feed(line)
 	}
 	if column > 0 {
-		bad := &mishap{t.start, fmt.Sprintf("a stray quote at column %d", column), `write a quote inside quotes as ""`}
+		reason := fmt.Sprintf("a stray quote at column %d", column)
 		if len(more) > 0 {
-			bad.reason = fmt.Sprintf("a quote is opened that ends badly on line %d", t.lines.n)
+			reason = fmt.Sprintf("a quote is opened that ends badly on line %d", t.lines.n)
 		}
-		t.giveBack(more)
-		return nil, bad, nil
+		return nil, t.lose(more, reason, `write a quote inside quotes as ""`), nil
 	}
 	return t.row.values(), nil, nil
 }
 
-func (t *rows) giveBack(lines [][]byte) {
-	if t.rescue++; t.rescue > maxRescues {
-		return
+// lose gives up the row. Its lines after the first are given back, to be rows of
+// their own; if that has been done too often, they are lost with it.
+func (t *rows) lose(more [][]byte, reason, fix string) *mishap {
+	switch {
+	case len(more) == 0:
+	case t.rescue < maxRescues:
+		t.rescue++
+		t.lines.n -= len(more)
+		t.ahead = slices.Concat(more, t.ahead)
+	default:
+		reason += fmt.Sprintf(", and what follows up to line %d is left out with it", t.lines.n)
 	}
-	t.lines.n -= len(lines)
-	t.ahead = slices.Concat(lines, t.ahead)
+	return &mishap{t.start, reason, fix}
 }
 
 // row collects the values of one row from its lines.
