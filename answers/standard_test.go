@@ -69,6 +69,27 @@ func TestAllViolationsAreTold(t *testing.T) {
 	}
 }
 
+// The check of an answer with such a number panicked, so that nobody knew what
+// the call had cost, and it was made again.
+func TestANumberOutOfAllBoundsIsAFlaw(t *testing.T) {
+	t.Parallel()
+	e := exam(t, jobs.Demands{Schema: []byte(`{"properties": {"days": {"type": "number", "minimum": 0}, "all": {"uniqueItems": true}}}`)}, "")
+	for answer, want := range map[string]string{
+		`{"days": 1e9999999}`:                "/days",
+		`{"days": 1E-99999999999999999999}`:  "/days",
+		`{"all": [1, {"n": 1e+1000000}, 2]}`: "/all/1/n",
+		`{"days": 3e1, "all": [1e400, 2]}`:   "",
+	} {
+		at := ""
+		for _, flaw := range e.Examine(answer).Flaws {
+			at += flaw.At
+		}
+		if at != want {
+			t.Errorf("%s: a flaw at %q, want %q", answer, at, want)
+		}
+	}
+}
+
 func TestExpectations(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ expression, answer, flaw string }{
