@@ -114,13 +114,28 @@ func (a *asking) takeUp(ctx context.Context) (answer *jobs.Answer, stuck *obstac
 	for _, last := range slices.Backward(a.Rejected) {
 		if last.Model == m {
 			fail := flawed(&jobs.Answer{Text: last.Answer}, last.Flaws)
-			if !slices.Contains(a.Past, m) && a.mend(fail) {
+			if !slices.Contains(a.Past, m) && a.repairAnew(fail) {
 				return nil, nil, false
 			}
 			return nil, a.stuckWith(failed, 0, fail), true
 		}
 	}
 	return nil, nil, false
+}
+
+// repairAnew makes the step what it was when an earlier delivery ended behind a
+// model's rejected answer, and reports whether there is such a step. In a
+// conversation all has been said: it ends with what is wrong, or has gone on
+// with tools since.
+func (a *asking) repairAnew(fail *jobs.Failure) bool {
+	if a.meter == nil {
+		return a.mend(fail)
+	}
+	said := a.request.Messages[len(a.task.Request.Messages):]
+	if len(said) == 0 || said[len(said)-1].Role != jobs.User {
+		return true
+	}
+	return a.becomeRepair(a.step)
 }
 
 // onceMore goes on after an answer of an earlier delivery that does not do.
@@ -153,7 +168,6 @@ func (a *asking) mend(fail *jobs.Failure) bool {
 	if a.repaired {
 		return false
 	}
-	a.repaired = true
 	told := []jobs.Message{
 		{Role: jobs.Assistant, Text: fail.Answer.Text},
 		{Role: jobs.User, Text: complaint(fail.Flaws)},
@@ -167,6 +181,13 @@ func (a *asking) mend(fail *jobs.Failure) bool {
 		longer.Messages = append(slices.Clip(longer.Messages), told...)
 		a.step.request = &longer
 	}
+	return a.becomeRepair(before)
+}
+
+// becomeRepair makes a step the repair that its request asks for, if there is
+// room for it, and else what it was before.
+func (a *asking) becomeRepair(before step) bool {
+	a.repaired = true
 	a.step.name = strings.TrimPrefix(before.name+", "+repairStep, ", ")
 	plan := a.plan
 	if a.prepare() != nil {

@@ -277,6 +277,47 @@ func TestRepairGoesOnWhereItWas(t *testing.T) {
 	})
 }
 
+// Whoever went on with a conversation in which an answer had been rejected told
+// the model so once more before each of its turns.
+func TestAConversationIsToldOnceWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		gone     string // the step that the first worker does not come to
+		then     []reply
+		messages []int // of the calls made after that
+		steps    []string
+	}{
+		"at the repair": {repairStep, []reply{text("yes")}, []int{5, 7},
+			[]string{"small turn 1", "small turn 2", "small repair", "small turn 3"}},
+		"after a later turn": {"turn 3", []reply{calling("3", 5), text("yes")}, []int{7, 9},
+			[]string{"small turn 1", "small turn 2", "small repair", "small turn 3", "small turn 4"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			checked(t, func(s *scene) {
+				s.withTools()
+				s.small.script = append([]reply{calling("1", 5), text("maybe"), calling("2", 5)}, row.then...)
+				s.enter = func(c *jobs.Call) (Pass, error) {
+					if c.Step == row.gone {
+						return Pass{}, errors.New("gone")
+					}
+					return Pass{}, nil
+				}
+				handedOver(s)
+				s.enter = nil
+				before := len(s.small.seen)
+				listed(s, "steps", stepsOf(s.ends(jobs.Answered)), row.steps...)
+				var messages []int
+				for _, r := range s.small.seen[before:] {
+					messages = append(messages, len(r.Messages))
+				}
+				if !slices.Equal(messages, row.messages) {
+					s.Errorf("the model is asked with %d messages, want %d", messages, row.messages)
+				}
+			})
+		})
+	}
+}
+
 func TestModelThatDidNoBetterIsNotAskedAgain(t *testing.T) {
 	checked(t, func(s *scene) {
 		s.small.script = []reply{text("maybe"), text("perhaps")}
