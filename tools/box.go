@@ -76,7 +76,8 @@ func (b *Box) Close() {
 const ownSize = 32 << 10
 
 // Kit is what an allow-list allows, which jobs.CheckTools has checked. most
-// limits how often one job may call a tool, by its entry in the list. Servers
+// limits how often one job may call a tool, by its name, or each tool of a server
+// by SERVER.*, whichever entry of the list allows it. Servers
 // that were not needed so far are started, and it blocks until they have told
 // what tools they have, 30 seconds at the most. *Away: try again later. Other
 // errors are mistakes in the configuration.
@@ -89,7 +90,7 @@ func (b *Box) Kit(ctx context.Context, allowed []string, most map[string]int) (*
 			return nil, err
 		}
 		for path, t := range found {
-			for _, key := range []string{path, e} {
+			for _, key := range []string{path, server + ".*"} {
 				if n := most[key]; n > 0 && (t.most == 0 || n < t.most) {
 					t.most = n
 				}

@@ -129,6 +129,22 @@ func TestQuotaOfAJobHoldsOverItsTurns(t *testing.T) {
 	}
 }
 
+// A limit of each tool of a server held only for who asked for all of them.
+func TestLimitOfAServersToolsHoldsForThoseAskedForByName(t *testing.T) {
+	t.Parallel()
+	b := playing(Server{}, func(context.Context) (string, error) { return "done", nil })
+	for _, allowed := range []string{"s.act", "s.*"} {
+		k, err := b.Kit(t.Context(), []string{allowed}, map[string]int{"s.*": 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := k.replies(t, nil, "s_act", "s_act")
+		if got[0] != "done" || got[1] == "done" {
+			t.Errorf("%s: it ran as often as it was called: %q", allowed, got)
+		}
+	}
+}
+
 func TestServerThatKeepsDyingIsStartedLessAndLessOften(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
