@@ -174,6 +174,34 @@ func TestAnthropicGetsSchemasItKnows(t *testing.T) {
 	}
 }
 
+// Objects whose members nobody had named were closed for Anthropic, so that they
+// came back empty, and passed.
+func TestAnthropicIsToldOfOpenObjectsInWords(t *testing.T) {
+	t.Parallel()
+	m := model("anthropic")
+	m.Structured = true
+	for schema, held := range map[string]bool{
+		loose: true,
+		`{"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":false}`:                                      true,
+		`{"type":"object","properties":{"amounts":{"type":"object","additionalProperties":{"type":"number"}}}}`:                    false,
+		`{"type":"object","properties":{"more":{"type":["object","null"]}},"additionalProperties":false}`:                          false,
+		`{"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":true}`:                                       false,
+		`{"type":"array","items":{"$ref":"#/$defs/a"},"$defs":{"a":{"type":"object","patternProperties":{"^x":{"type":"null"}}}}}`: false,
+	} {
+		req := prompt("x")
+		req.Schema = []byte(schema)
+		_, body := sent(t, m, req)
+		if got := gjson.Get(body, "output_config").Exists(); got != held || got == strings.Contains(gjson.Get(body, "system").Str, schema) {
+			t.Errorf("%s: held %v: %s", schema, got, body)
+		}
+		ready := `{"messages":[],"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":` + schema + `}}}`
+		_, _, fail := fromChat(&m, &jobs.Request{Endpoint: chatEndpoint, Body: []byte(ready)})
+		if (fail == nil) != held || fail != nil && fail.Kind != jobs.Refused {
+			t.Errorf("%s, ready: %v", schema, fail)
+		}
+	}
+}
+
 func TestNewerAnswersAreRead(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {

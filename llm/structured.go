@@ -48,8 +48,32 @@ func (c *Client) held(req *jobs.Request) bool {
 		return true // to vectors
 	case "gemini":
 		return c.model.Structured && len(req.Tools) == 0
+	case "anthropic":
+		return c.model.Structured && !open(gjson.ParseBytes(req.Schema), 0)
 	}
 	return c.model.Structured
+}
+
+// open reports whether an object may have members that the schema does not name.
+// Anthropic would have it closed, and then it could only be empty.
+func open(schema gjson.Result, depth int) bool {
+	others, named := schema.Get("additionalProperties"), schema.Get("properties").IsObject()
+	switch {
+	case depth > deepest, others.Exists() && others.Type != gjson.False, schema.Get("patternProperties").Exists():
+		return true
+	case !named && !others.Exists() && isObject(schema.Get("type")):
+		return true
+	}
+	found := false
+	inside(schema, func(inner gjson.Result) {
+		found = found || open(inner, depth+1)
+	})
+	return found
+}
+
+// isObject reports whether a schema's type, or one of them, is object.
+func isObject(types gjson.Result) bool {
+	return slices.ContainsFunc(types.Array(), func(t gjson.Result) bool { return t.Str == "object" })
 }
 
 // deepest bounds how far schemas are looked into.

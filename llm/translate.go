@@ -38,8 +38,9 @@ func fromChat(model *jobs.Model, req *jobs.Request) (*jobs.Request, sampling, *j
 		if value.Type == gjson.Null || slices.Contains(harmless, key.Str) {
 			return true
 		}
-		if key.Str == "response_format" && model.Structured && value.Get("type").Str == "json_schema" {
-			out.Schema = []byte(value.Get("json_schema.schema").Raw)
+		if schema := value.Get("json_schema.schema"); key.Str == "response_format" && model.Structured &&
+			value.Get("type").Str == "json_schema" && !(model.Provider == "anthropic" && open(schema, 0)) {
+			out.Schema = []byte(schema.Raw)
 			return true
 		}
 		if !translate(out, &s, key.Str, value) {
