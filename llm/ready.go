@@ -30,6 +30,9 @@ func (o *openAI) ready(req *jobs.Request, limit int) ([]byte, *jobs.Failure) {
 	if n := count(m["n"]); req.Endpoint == chatEndpoint && n > int64(limit) {
 		return nil, jobs.Failf(jobs.Refused, "the request asks for %d answers, and %s may give %d tokens for all of them", n, o.model.Name, limit)
 	}
+	if tool := m.hosted(); tool != "" {
+		return nil, jobs.Failf(jobs.InvalidRequest, "the request wants the provider to run %s, which costs more than its own tokens: use tools of type function", tool)
+	}
 	var edit edit
 	edit.set(m, "model", string(appendString(nil, o.model.Upstream)))
 	if m["stream"].Exists() {
@@ -84,8 +87,22 @@ type fields map[string]gjson.Result
 // second would name models, or make input or output that nobody can count before
 // the call, so no budget could hold.
 var controlled = []string{
-	"model", "n", "max_tokens", "max_completion_tokens", "max_output_tokens", "stream", "stream_options", "service_tier",
-	"models", "n_predict", "best_of", "background", "previous_response_id", "conversation", "prompt",
+	"model", "n", "max_tokens", "max_completion_tokens", "max_output_tokens", "stream", "stream_options", "service_tier", "tools",
+	"models", "n_predict", "best_of", "background", "previous_response_id", "conversation", "prompt", "web_search_options", "plugins",
+}
+
+// hosted is the first tool that the provider would run itself, "" if there is
+// none: what it finds is input that nobody can count before.
+func (m fields) hosted() (tool string) {
+	for _, t := range m["tools"].Array() {
+		t.ForEach(func(key, kind gjson.Result) bool { // all of them, as for members
+			if key.Str == "type" && kind.Str != "function" && kind.Str != "custom" {
+				tool = kind.String()
+			}
+			return tool == ""
+		})
+	}
+	return tool
 }
 
 // foreign refuses what a job may not say.

@@ -65,6 +65,26 @@ func TestReadyBodiesCannotGetRoundTheConfiguration(t *testing.T) {
 	}
 }
 
+// What a tool of the provider's own found was input, and cost more than was held
+// for the call.
+func TestToolsThatTheProviderRunsAreRefused(t *testing.T) {
+	t.Parallel()
+	for body, fine := range map[string]bool{
+		`{"tools":[{"type":"function","name":"f"},{"type":"custom","name":"g"}]}`: true,
+		`{"tools":[]}`: true, `{"tools":null,"web_search_options":null}`: true,
+		`{"tools":[{"type":"function","name":"f"},{"type":"web_search"}]}`:      false,
+		`{"tools":[{"type":"function","type":"mcp","server_url":"https://x"}]}`: false,
+		`{"web_search_options":{}}`: false, `{"plugins":[{"id":"web"}]}`: false,
+	} {
+		for _, endpoint := range []string{chatEndpoint, responsesEndpoint} {
+			_, _, fail := adapter(true).encode(&jobs.Request{Endpoint: endpoint, Body: []byte(body)}, 500)
+			if (fail == nil) != fine || fail != nil && fail.Kind != jobs.InvalidRequest {
+				t.Errorf("%s %s: %v", endpoint, body, fail)
+			}
+		}
+	}
+}
+
 func TestAnswersOfAReadyBodyShareTheLimitHoweverMany(t *testing.T) {
 	for n, fits := range map[int]bool{1: true, 500: true, 501: false, 10_000: false} {
 		req := &jobs.Request{Endpoint: chatEndpoint, Body: fmt.Appendf(nil, `{"n":%d}`, n)}
