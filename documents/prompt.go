@@ -21,6 +21,7 @@ const DefaultPrompt = "Summarise this document in one sentence. " +
 //	{{field "Due date"}}    the same for any name
 //	{{if .vendor}} {{else}} {{end}}, with not, and, or, eq, ne
 //
+// A field that is called Text, Source or Name is what these mean.
 // A prompt that does not mention the text has the document appended, between
 // marks that its text does not contain. A field that the document lacks is an
 // error, unless the prompt asks for it with if. There are no loops, so that a

@@ -45,6 +45,24 @@ func TestPromptsAreTemplatesOverTheDocument(t *testing.T) {
 	}
 }
 
+// A column called Name was the name of the file in prompts, by any spelling.
+func TestFieldsComeBeforeWhatIsCalledLikeThem(t *testing.T) {
+	t.Parallel()
+	p, err := ParsePrompt(`{{.Name}}, {{field "Name"}}, {{.Source}}: {{.Text}}{{if .Name}}!{{end}}`, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, d := range map[string]*jobs.Document{
+		"Ada, Ada, web: short!":                                {Source: "in/people.csv:2", Body: []byte("Name: Ada\n"), Fields: map[string]string{"Name": "Ada", "Source": "web", "Text": "short"}},
+		"people.csv:3, people.csv:3, in/people.csv:3: x: 1\n!": {Source: "in/people.csv:3", Body: []byte("x: 1\n"), Fields: map[string]string{"x": "1"}},
+	} {
+		r, err := p.Render(d)
+		if err != nil || r.Messages[0].Text != want {
+			t.Errorf("asks %q %v, want %q", r.Messages[0].Text, err, want)
+		}
+	}
+}
+
 func TestBadPromptsSayWhereAndWhy(t *testing.T) {
 	const has = " is not supported; a prompt has {{.Text}}, {{.Source}}, {{.Name}}, {{.column}}, {{field \"any column\"}} and {{if}}"
 	for prompt, want := range map[string]string{

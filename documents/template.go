@@ -222,8 +222,11 @@ func (p *part) join(d *jobs.Document) string {
 	return strings.Join(filled, "")
 }
 
-// value looks a name up in a document: its own properties, then its fields.
+// value looks a name up in a document: its fields, then its own properties.
 func value(d *jobs.Document, name string) (string, bool) {
+	if v, ok := d.Fields[name]; ok {
+		return v, true
+	}
 	switch name {
 	case "Text":
 		return paged(d.Text()), true
@@ -231,9 +234,6 @@ func value(d *jobs.Document, name string) (string, bool) {
 		return d.Source, true
 	case "Name":
 		return path.Base(d.Source), true
-	}
-	if v, ok := d.Fields[name]; ok {
-		return v, true
 	}
 	if isText(name) {
 		return paged(d.Text()), true
