@@ -13,9 +13,11 @@ import (
 // styles are headings, and how lists are numbered.
 type styles struct {
 	named  map[string]*style
-	lists  map[string]string // numId: abstractNumId
-	levels map[levelKey]*level
-	counts map[levelKey]int // by numId: how far each list has come
+	lists  map[string]string   // numId: abstractNumId
+	levels map[levelKey]*level // by abstractNumId
+	starts map[levelKey]int    // by numId: where a list begins anew
+	begun  map[levelKey]bool   // by numId: it has
+	counts map[levelKey]int    // by abstractNumId: how far its lists have come, which go on from one another
 }
 
 type style struct {
@@ -32,7 +34,10 @@ type level struct {
 }
 
 func readStyles(p *parts) (*styles, error) {
-	s := &styles{map[string]*style{}, map[string]string{}, map[levelKey]*level{}, map[levelKey]int{}}
+	s := &styles{
+		map[string]*style{}, map[string]string{}, map[levelKey]*level{},
+		map[levelKey]int{}, map[levelKey]bool{}, map[levelKey]int{},
+	}
 	return s, errors.Join(s.readNamed(p), s.readLists(p))
 }
 
@@ -80,7 +85,7 @@ func (s *styles) readNamed(p *parts) error {
 }
 
 func (s *styles) readLists(p *parts) error {
-	abstract, num, current := "", "", &level{}
+	abstract, num, override, current := "", "", "", &level{}
 	return elements(p, "word/numbering.xml", func(e xml.StartElement) {
 		switch e.Name.Local {
 		case "abstractNum":
@@ -91,6 +96,10 @@ func (s *styles) readLists(p *parts) error {
 			if num != "" {
 				s.lists[num] = val(e, "val")
 			}
+		case "lvlOverride":
+			override = val(e, "ilvl")
+		case "startOverride":
+			s.starts[levelKey{num, override}] = atoi(val(e, "val"))
 		case "lvl":
 			current = &level{start: 1}
 			if num == "" {
@@ -189,22 +198,35 @@ func (s *styles) number(p *paragraph) (text string, bullet bool, depth int) {
 // count goes on to the next number of a list's level and begins those below
 // anew.
 func (s *styles) count(list, abstract string, depth int) string {
-	key := func(n int) levelKey { return levelKey{list, strconv.Itoa(n)} }
-	s.counts[key(depth)]++
+	key := func(n int) levelKey { return levelKey{abstract, strconv.Itoa(n)} }
+	own := levelKey{list, strconv.Itoa(depth)}
+	start, anew := s.starts[own]
+	if !anew {
+		start = s.levels[key(depth)].start
+	}
+	if _, goesOn := s.counts[key(depth)]; goesOn && (!anew || s.begun[own]) {
+		s.counts[key(depth)]++
+	} else {
+		s.counts[key(depth)] = start
+	}
+	s.begun[own] = true
 	for n := depth + 1; n < 9; n++ {
 		delete(s.counts, key(n))
 	}
-	text := s.levels[levelKey{abstract, strconv.Itoa(depth)}].text
+	text := s.levels[key(depth)].text
 	if text == "" {
 		text = "%" + strconv.Itoa(depth+1) + "."
 	}
 	for n := range 9 {
-		l := s.levels[levelKey{abstract, strconv.Itoa(n)}]
+		l := s.levels[key(n)]
 		if l == nil {
 			continue
 		}
-		number := ordinal(l.format, l.start+max(0, s.counts[key(n)]-1))
-		text = strings.ReplaceAll(text, "%"+strconv.Itoa(n+1), number)
+		number, begun := s.counts[key(n)]
+		if !begun {
+			number = l.start
+		}
+		text = strings.ReplaceAll(text, "%"+strconv.Itoa(n+1), ordinal(l.format, number))
 	}
 	return text
 }

@@ -38,6 +38,25 @@ func TestNumbersOfClausesAreRead(t *testing.T) {
 	}
 }
 
+// A list that goes on with the numbers of another began with 1, and one that
+// begins with another number too.
+func TestListsGoOnAndBeginAnewAsWordNumbersThem(t *testing.T) {
+	t.Parallel()
+	numbering := `<w:numbering xmlns:w="x"><w:abstractNum w:abstractNumId="3"><w:lvl w:ilvl="0"><w:start w:val="1"/><w:numFmt w:val="decimal"/><w:lvlText w:val="%1."/></w:lvl></w:abstractNum>
+		<w:num w:numId="1"><w:abstractNumId w:val="3"/></w:num><w:num w:numId="2"><w:abstractNumId w:val="3"/></w:num>
+		<w:num w:numId="5"><w:abstractNumId w:val="3"/><w:lvlOverride w:ilvl="0"><w:startOverride w:val="1"/></w:lvlOverride></w:num>
+		<w:num w:numId="6"><w:abstractNumId w:val="3"/><w:lvlOverride w:ilvl="0"><w:startOverride w:val="7"/></w:lvlOverride></w:num></w:numbering>`
+	body := ""
+	for _, item := range []struct{ list, text string }{{"1", "A"}, {"1", "B"}, {"2", "C"}, {"5", "D"}, {"5", "E"}, {"6", "F"}} {
+		body += paragraphOf(`<w:numPr><w:numId w:val="`+item.list+`"/></w:numPr>`, item.text)
+	}
+	dir := folder(t, map[string]string{"a.docx": wordFile(t, body, "word/numbering.xml", numbering)})
+	items, problems := readAll(t, Config{}, dir, dir)
+	if diff := cmp.Diff(map[string]string{"a.docx": "1. A\n2. B\n3. C\n1. D\n2. E\n7. F\n"}, bodies(items)); diff != "" || problems != nil {
+		t.Error(diff, problems)
+	}
+}
+
 func TestOnlyWhatAReaderOfTheDocumentSeesIsRead(t *testing.T) {
 	t.Parallel()
 	body := `<w:p><w:r><w:t>Seen</w:t><w:tab/><w:t>too</w:t></w:r><w:r><w:rPr><w:vanish/></w:rPr><w:t>hidden</w:t></w:r>` +
