@@ -128,7 +128,7 @@ func (m *member) Read(p []byte) (int, error) {
 // never leads out of it and holds nothing that is not to be shown.
 func memberName(f *zip.File) string {
 	name := f.Name
-	if f.NonUTF8 || !utf8.ValidString(name) {
+	if !utf8.ValidString(name) { // macOS writes UTF-8 without saying so
 		name, _ = charmap.CodePage437.NewDecoder().String(name)
 	}
 	name = strings.Map(func(r rune) rune {

@@ -108,6 +108,29 @@ func TestWhatCannotBeUnpackedIsNamed(t *testing.T) {
 	}
 }
 
+// Archives that a Mac makes do not say that their names are UTF-8, and the custom
+// ids of their documents were "a.zip/M├╝ller.txt".
+func TestNamesInAMacsArchiveAreReadable(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.CreateHeader(&zip.FileHeader{Name: "Müller/Straße.txt", NonUTF8: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(w, "one"); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := folder(t, map[string]string{"a.zip": b.String()})
+	items, problems := readAll(t, Config{}, dir, dir)
+	if diff := cmp.Diff([]string{"a.zip/Müller/Straße.txt"}, ids(items)); diff != "" || problems != nil {
+		t.Error(diff, problems)
+	}
+}
+
 // claiming is an archive of members that claim to unpack to so many bytes.
 func claiming(t testing.TB, size uint64, names ...string) string {
 	t.Helper()
