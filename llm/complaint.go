@@ -153,6 +153,10 @@ func (c complaint) blame(status int) jobs.Kind {
 		if c.misdirected() {
 			return jobs.NoQuota
 		}
+	case http.StatusBadRequest:
+		if c.misnamed() {
+			return jobs.NoQuota
+		}
 	}
 	if status/100 == 3 {
 		return jobs.NoQuota
@@ -165,6 +169,12 @@ func (c complaint) blame(status int) jobs.Kind {
 // job would help nobody.
 func (c complaint) misdirected() bool {
 	return c.message == "" || c.is("model_not_found", "not_found_error", "DeploymentNotFound") || c.says("model", "url", "path", "route", "not found")
+}
+
+// misnamed reports whether a 400 blames the model's name, as Mistral's, DeepSeek's
+// and OpenRouter's do. It is the configuration's like that of a 404.
+func (c complaint) misnamed() bool {
+	return c.is("invalid_model", "model_not_found") || c.says("model not exist", "is not a valid model id")
 }
 
 // unpaid reports whether the account, not the request, is at fault. Gemini says
