@@ -34,6 +34,9 @@ func (a *anthropic) encode(req *jobs.Request, limit int) (string, []byte, *jobs.
 		if s.limit > 0 {
 			limit = min(limit, s.limit)
 		}
+		if t := s.temperature; t != nil {
+			*t = min(*t, 1) // the highest there is
+		}
 		req, extra = translated, s
 	}
 	if extra.temperature == nil {

@@ -336,10 +336,10 @@ func TestReadyChatIsTranslatedForGemini(t *testing.T) {
 	m := model("gemini")
 	m.Vision, m.Structured = true, true
 	ready := `{"model":"x","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":[{"type":"text","text":"What?"},{"type":"image_url","image_url":{"url":"data:image/png;base64,cGl4ZWxz"}}]}],` +
-		`"temperature":0.2,"top_p":0.9,"stop":["END"],"max_tokens":7,"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"object"}}}}`
+		`"temperature":1.7,"top_p":0.9,"stop":["END"],"max_tokens":7,"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"object"}}}}`
 	_, body := sent(t, m, &jobs.Request{Endpoint: chatEndpoint, Body: []byte(ready)})
 	want := `{"systemInstruction":{"parts":[{"text":"Be brief."}]},"contents":[{"role":"user","parts":[{"text":"What?"},{"inlineData":{"mimeType":"image/png","data":"cGl4ZWxz"}}]}],` +
-		`"generationConfig":{"maxOutputTokens":7,"temperature":0.2,"topP":0.9,"stopSequences":["END"],"responseMimeType":"application/json","responseJsonSchema":{"type":"object"}}}`
+		`"generationConfig":{"maxOutputTokens":7,"temperature":1.7,"topP":0.9,"stopSequences":["END"],"responseMimeType":"application/json","responseJsonSchema":{"type":"object"}}}`
 	if d := cmp.Diff(want, body); d != "" {
 		t.Error(d)
 	}

@@ -68,7 +68,7 @@ func translate(out *jobs.Request, s *sampling, name string, v gjson.Result) bool
 	case "max_tokens", "max_completion_tokens":
 		s.limit = int(count(v))
 	case "temperature":
-		t := min(v.Float(), 1) // the highest there is
+		t := v.Float()
 		s.temperature = &t
 	case "top_p":
 		p := v.Float()
