@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -19,11 +20,15 @@ func readTSV(s *source) bool { return readRows(s, '\t') }
 
 func readRows(s *source, comma byte) bool {
 	s.in = utf8Lines(s.in)
+	t := &rows{lines: s.lines(), row: row{comma: comma}}
 	if comma == 0 {
 		head, _ := s.in.Peek(peek)
-		comma = separator(head)
+		t.row.comma = separator(head)
+		if m := separatorLine.FindSubmatch(head); m != nil {
+			t.row.comma = m[1][0]
+			_, _ = t.lines.next() // which has been seen
+		}
 	}
-	t := &rows{lines: s.lines(), row: row{comma: comma}}
 	header, problem, err := t.next()
 	for problem == nil && err == nil && blank(header) {
 		header, problem, err = t.next()
@@ -61,6 +66,9 @@ func readRows(s *source, comma byte) bool {
 		}
 	}
 }
+
+// separatorLine is a first line that tells Excel what the separator is.
+var separatorLine = regexp.MustCompile(`^(?i:"?sep=)([,;\t|])"?\r?\n`)
 
 // row yields one row: column: value in lines, the columns as fields.
 func (s *source) row(line int, columns, values []string) bool {

@@ -50,6 +50,31 @@ func TestRowsBecomeDocuments(t *testing.T) {
 	}
 }
 
+// The line that tells Excel the separator was taken for the header, and a file
+// whose lines end as on old Macs for one without rows.
+func TestFilesOfSpreadsheetsAreReadAsTheyDo(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string]string{
+		"a.csv": "sep=;\r\nid;price, net\r\na1;\"1,50\"\r\n", "b.csv": "\"sep=\t\"\nid\tx\nb1\t2\n", "c.csv": "sep=,\n",
+		"d.csv": "id,x\rd1,\"two\rlines\"\r\rd2,3\r", "e.csv": "\xff\xfe" + utf16("id,x\re1,2\r", true), "f.jsonl": "{\"id\":\"f1\"}\r{\"id\":\"f2\"}\r",
+	})
+	items, problems := readAll(t, Config{}, dir, dir)
+	var fields []map[string]string
+	for _, it := range items {
+		fields = append(fields, it.Document.Fields)
+	}
+	want := []map[string]string{
+		{"id": "a1", "price, net": "1,50"}, {"id": "b1", "x": "2"}, {"id": "d1", "x": "two\nlines"}, {"id": "d2", "x": "3"},
+		{"id": "e1", "x": "2"}, {"id": "f1"}, {"id": "f2"},
+	}
+	if diff := cmp.Diff(want, fields); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"c.csv: is empty; put text in it or leave it out"}, problems); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // The row at which looking for the end of a quote was given up was left out
 // without a word, and one too long for a document.
 func TestNoRowBehindAnOpenQuoteIsLost(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"io"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
@@ -107,17 +108,34 @@ func controls(b []byte) int {
 	return n
 }
 
-// utf8Lines makes a stream readable line by line: UTF-16 becomes UTF-8 and a
-// byte order mark goes. Windows-1252 is left to each line, see utf8Line.
+// utf8Lines makes a stream readable line by line: UTF-16 becomes UTF-8, a byte
+// order mark goes, and lines that end with a carriage return alone, as those of
+// old Macs do, end as others. Windows-1252 is left to each line, see utf8Line.
 func utf8Lines(in *bufio.Reader) *bufio.Reader {
 	head, _ := in.Peek(peek)
 	if enc := utf16Of(head); enc != nil {
-		return bufio.NewReaderSize(transform.NewReader(in, enc.NewDecoder()), in.Size())
-	}
-	if bytes.HasPrefix(head, bom8) {
+		in = bufio.NewReaderSize(transform.NewReader(in, enc.NewDecoder()), in.Size())
+	} else if bytes.HasPrefix(head, bom8) {
 		_, _ = in.Discard(len(bom8))
 	}
+	head, _ = in.Peek(peek)
+	if bytes.IndexByte(head, '\n') < 0 && bytes.IndexByte(head, '\r') >= 0 {
+		in = bufio.NewReaderSize(carriageReturns{in}, in.Size())
+	}
 	return in
+}
+
+// carriageReturns reads them as line feeds.
+type carriageReturns struct{ in io.Reader }
+
+func (c carriageReturns) Read(p []byte) (int, error) {
+	n, err := c.in.Read(p)
+	for i, b := range p[:n] {
+		if b == '\r' {
+			p[i] = '\n'
+		}
+	}
+	return n, err
 }
 
 // utf8Line returns a line as UTF-8, the line itself if it is that already.
