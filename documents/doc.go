@@ -38,9 +38,9 @@
 // on where the command was started. A file's is its path below the deepest
 // folder that holds every PATH given: a.txt for the folder contracts,
 // 2024/a.txt for the folders 2023 and 2024. A row's is its custom_id or id
-// column, a line's its custom_id or id member, and without one the file's id
-// and the line's number, as in invoices.csv:12. The second document with an id
-// is a Problem that names the first.
+// column, a line's or a JSON file's its custom_id or id member, and without one
+// the file's id and the line's number, as in invoices.csv:12. The second
+// document with an id is a Problem that names the first.
 //
 // # Memory
 //

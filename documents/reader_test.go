@@ -149,6 +149,20 @@ func TestADuplicateNamesBothPlaces(t *testing.T) {
 	}
 }
 
+// Two files whose names differ in bytes that are no UTF-8 had results with the
+// same custom id.
+func TestNamesThatAreNoTextAreToldApart(t *testing.T) {
+	t.Parallel()
+	w := &walk{root: "/in"}
+	for path, want := range map[string]string{
+		"/in/2024/caf\xe8.txt": `2024/caf\xe8.txt`, "/in/caf\xe9\xff": `caf\xe9\xff`, "/in/café \ufffd.txt": "café \ufffd.txt",
+	} {
+		if got := w.id(path); got != want {
+			t.Errorf("%q has the custom id %q, want %q", path, got, want)
+		}
+	}
+}
+
 func TestAFileNamedTwiceIsReadOnce(t *testing.T) {
 	dir := folder(t, map[string]string{"a.txt": "a"})
 	_, problems := readAll(t, Config{}, dir, dir, filepath.Join(dir, "a.txt"))

@@ -3,12 +3,14 @@ package documents
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // walk is one reading of a list of paths.
@@ -126,13 +128,30 @@ func within(dir, root string) bool {
 func (w *walk) id(path string) string {
 	abs, err := filepath.Abs(path)
 	if err != nil {
-		return filepath.ToSlash(path)
+		return spelled(filepath.ToSlash(path))
 	}
 	rel, err := filepath.Rel(w.root, abs)
 	if err != nil {
-		return filepath.ToSlash(abs)
+		return spelled(filepath.ToSlash(abs))
 	}
-	return filepath.ToSlash(rel)
+	return spelled(filepath.ToSlash(rel))
+}
+
+// spelled is a name as text: bytes that are no UTF-8, which JSON could not tell
+// apart, are spelled out as in caf\xe9.txt.
+func spelled(name string) string {
+	if utf8.ValidString(name) {
+		return name
+	}
+	var b strings.Builder
+	for i, r := range name {
+		if _, n := utf8.DecodeRuneInString(name[i:]); r == utf8.RuneError && n == 1 {
+			fmt.Fprintf(&b, `\x%02x`, name[i])
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // path reads what the user named.
