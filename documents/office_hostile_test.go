@@ -1,10 +1,14 @@
 package documents
 
 import (
+	"bytes"
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/xuri/excelize/v2"
 )
 
 const wordHead = `<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main" xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"><w:body>`
@@ -68,6 +72,33 @@ func TestOnlyWhatAReaderOfTheDocumentSeesIsRead(t *testing.T) {
 	items, problems := readAll(t, Config{}, dir, dir)
 	if diff := cmp.Diff(map[string]string{"a.docx": "Seen\ttoo added[^2]\n\nonce\n\n[^2]: A note.\n"}, bodies(items)); diff != "" || problems != nil {
 		t.Error(diff, problems)
+	}
+}
+
+// A date as Excel has it by itself was read as 03-01-26, which may be in January.
+func TestDatesOfAWorkbookCanBeTold(t *testing.T) {
+	t.Parallel()
+	f := excelize.NewFile()
+	german := "dd.mm.yyyy"
+	first := time.Date(2026, 3, 1, 14, 30, 0, 0, time.UTC)
+	for column, style := range map[string]*excelize.Style{"A": {NumFmt: 14}, "B": {NumFmt: 22}, "C": {CustomNumFmt: &german}, "D": {NumFmt: 20}} {
+		id, err := f.NewStyle(style)
+		if err = errors.Join(err, f.SetCellValue("Sheet1", column+"1", column), f.SetCellValue("Sheet1", column+"2", first),
+			f.SetCellStyle("Sheet1", column+"2", column+"2", id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var file bytes.Buffer
+	if err := f.Write(&file); err != nil {
+		t.Fatal(err)
+	}
+	items, problems := readAll(t, Config{Format: "xlsx", Stdin: &file}, "", "-")
+	if len(items) != 1 || problems != nil {
+		t.Fatal(items, problems)
+	}
+	want := map[string]string{"A": "2026-03-01", "B": "2026-03-01 14:30", "C": "01.03.2026", "D": "14:30"}
+	if diff := cmp.Diff(want, items[0].Document.Fields); diff != "" {
+		t.Error(diff)
 	}
 }
 

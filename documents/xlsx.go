@@ -13,6 +13,10 @@ import (
 // rather than to memory.
 const inSheet = 8 << 20
 
+// plainDate is how dates are written that a cell shows in whatever is usual where
+// it is opened, as most do: the library would write 03-01-26.
+const plainDate = "yyyy-mm-dd"
+
 // readXLSX reads one document per row of every worksheet, whose first row
 // names the fields. Values are as the cells show them.
 func readXLSX(s *source) bool {
@@ -24,7 +28,7 @@ func readXLSX(s *source) bool {
 	if total(z) > uint64(unpacked(b.size)) {
 		return s.problem(0, errBomb.Error(), "leave it out")
 	}
-	f, err := excelize.OpenReader(reading(b), excelize.Options{UnzipSizeLimit: unpacked(b.size), UnzipXMLSizeLimit: inSheet})
+	f, err := excelize.OpenReader(reading(b), excelize.Options{UnzipSizeLimit: unpacked(b.size), UnzipXMLSizeLimit: inSheet, ShortDatePattern: plainDate})
 	switch {
 	case errors.Is(err, excelize.ErrWorkbookPassword), errors.Is(err, excelize.ErrWorkbookFileFormat):
 		return s.problem(0, "is no workbook, or an encrypted one", "save it anew, without a password")
