@@ -160,6 +160,23 @@ func TestOnlyClosedSchemasAreStrict(t *testing.T) {
 	}
 }
 
+// A closed schema with a keyword that OpenAI does not take in strict ones was sent
+// as strict, so that every request was refused, and its job buried.
+func TestSchemasThatOpenAIRefusesAreNotStrict(t *testing.T) {
+	t.Parallel()
+	for property, want := range map[string]bool{
+		`{"type":"string","format":"date","description":"when"}`: true, `{"type":["integer","null"],"minimum":0}`: true, `{"enum":["a"],"type":"string"}`: true,
+		`{"type":"string","maxLength":9}`: false, `{"type":"string","format":"uri"}`: false, `{"type":"string","default":"x"}`: false, `{"enum":["a"]}`: false, `true`: false,
+		`{"oneOf":[{"type":"string"},{"type":"null"}]}`: false, `{"type":"array","items":{"type":"string"},"uniqueItems":true}`: false,
+		`{"anyOf":[{"type":"string","minLength":1},{"type":"null"}]}`: false,
+	} {
+		schema := `{"$schema":"http://json-schema.org/draft-07/schema#","type":"object","properties":{"a":` + property + `},"required":["a"],"additionalProperties":false}`
+		if got := strict(gjson.Parse(schema), 0); got != want {
+			t.Errorf("%s: %v", property, got)
+		}
+	}
+}
+
 func TestAnthropicGetsSchemasItKnows(t *testing.T) {
 	t.Parallel()
 	got := string(forAnthropic([]byte(loose)))

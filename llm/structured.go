@@ -79,16 +79,32 @@ func isObject(types gjson.Result) bool {
 // deepest bounds how far schemas are looked into.
 const deepest = 32
 
+// What OpenAI knows of JSON Schema where a schema is strict. It refuses a request
+// with anything else in it.
+var (
+	strictKeys = []string{
+		"$schema", "$ref", "$defs", "definitions", "type", "anyOf", "enum", "const", "title", "description",
+		"properties", "required", "additionalProperties", "items", "minItems", "maxItems", "pattern", "format",
+		"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
+	}
+	strictFormats = []string{"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
+)
+
 // strict reports whether OpenAI takes a schema as strict: every object in it
-// requires all of its properties and allows no others, and the root is one.
+// requires all of its properties and allows no others, the root is one, all say
+// what they are, and nothing is in it that it does not know.
 func strict(schema gjson.Result, depth int) bool {
 	if depth > deepest || depth == 0 && schema.Get("type").Str != "object" {
 		return false
 	}
-	fine := true
+	fine := schema.Get("type").Exists() || schema.Get("anyOf").Exists() || schema.Get("$ref").Exists()
+	schema.ForEach(func(key, value gjson.Result) bool {
+		fine = fine && slices.Contains(strictKeys, key.Str) && (key.Str != "format" || slices.Contains(strictFormats, value.Str))
+		return fine
+	})
 	if properties := schema.Get("properties"); properties.Exists() || schema.Get("type").Str == "object" {
 		closed := schema.Get("additionalProperties")
-		fine = closed.Type == gjson.False
+		fine = fine && closed.Type == gjson.False
 		var required []string
 		for _, name := range schema.Get("required").Array() {
 			required = append(required, name.String())
