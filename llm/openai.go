@@ -66,7 +66,7 @@ func (o *openAI) encode(req *jobs.Request, limit int) (string, []byte, *jobs.Fai
 	}
 	b = append(trimComma(b), ']')
 	if len(req.Tools) > 0 {
-		b = appendChatTools(append(b, `,"tools":`...), req.Tools)
+		b = o.appendTools(append(b, `,"tools":`...), req.Tools)
 	}
 	if o.model.Structured && len(req.Schema) > 0 {
 		b = appendFormat(append(b, `,"response_format":{"type":"json_schema","json_schema":{`...), req.Schema)
@@ -122,11 +122,19 @@ func appendChatCalls(b []byte, calls []jobs.ToolCall) []byte {
 	return append(trimComma(b), ']')
 }
 
-func appendChatTools(b []byte, tools []jobs.Tool) []byte {
+// mostAbout is how long OpenAI lets a tool's description be, less than which tool
+// servers often have.
+const mostAbout = 1024
+
+func (o *openAI) appendTools(b []byte, tools []jobs.Tool) []byte {
 	b = append(b, '[')
 	for _, tool := range tools {
+		about := tool.Description
+		if o.strict {
+			about = shorten(about, mostAbout-1)
+		}
 		b = appendString(append(b, `{"type":"function","function":{"name":`...), tool.Name)
-		b = appendString(append(b, `,"description":`...), tool.Description)
+		b = appendString(append(b, `,"description":`...), about)
 		b = append(append(b, `,"parameters":`...), schema(tool)...)
 		b = append(b, `}},`...)
 	}

@@ -85,6 +85,22 @@ func TestNewerProtocolsCarryWhatTheyNeed(t *testing.T) {
 	}
 }
 
+// OpenAI refused every question beside a tool that had more to say of itself, as
+// if the document were too long.
+func TestToolsSayNoMoreOfThemselvesThanOpenAITakes(t *testing.T) {
+	t.Parallel()
+	about := strings.Repeat("é what it does ", 200)
+	for base, most := range map[string]int{"https://api.openai.com/v1": 1024, "http://provider.test/v1": len(about)} {
+		m, req := model("openai"), prompt("x")
+		m.BaseURL = base
+		req.Tools = []jobs.Tool{{Name: "law_search", Description: about}}
+		_, body := sent(t, m, req)
+		if got := gjson.Get(body, "tools.0.function.description").Str; len([]rune(got)) > most || len(got) < min(most, len(about))-2 {
+			t.Errorf("%s: %d characters: %s", base, len([]rune(got)), got)
+		}
+	}
+}
+
 func TestPicturesAreSentToThoseWhoSee(t *testing.T) {
 	t.Parallel()
 	for provider, at := range map[string]struct{ path, want string }{
