@@ -37,9 +37,12 @@ func (a *anthropic) encode(req *jobs.Request, limit int) (string, []byte, *jobs.
 		if t := s.temperature; t != nil {
 			*t = min(*t, 1) // the highest there is
 		}
+		if !s.single() {
+			return "", nil, untranslatable(a.model, `"temperature" beside "top_p"`)
+		}
 		req, extra = translated, s
 	}
-	if extra.temperature == nil {
+	if extra.temperature == nil && extra.topP == nil {
 		extra.temperature = a.model.Temperature
 	}
 	b := make([]byte, 0, 256+size(req))
@@ -65,6 +68,19 @@ type sampling struct {
 	limit             int
 	temperature, topP *float64
 	stop              []string
+}
+
+// single leaves out whichever of temperature and top_p changes nothing, and
+// reports whether no more than one is left: models since Claude Opus 4.1 refuse
+// both.
+func (s *sampling) single() bool {
+	if s.topP != nil && *s.topP >= 1 {
+		s.topP = nil
+	}
+	if s.topP != nil && s.temperature != nil && *s.temperature == 1 {
+		s.temperature = nil
+	}
+	return s.topP == nil || s.temperature == nil
 }
 
 // append adds what is said, under the names that a protocol has for two of them.

@@ -214,7 +214,7 @@ func TestWhatAnthropicCannotTakeGoesToTheNextModel(t *testing.T) {
 		{"role":"tool","tool_call_id":"1","content":"R"},
 		{"role":"assistant","content":"A","tool_calls":null}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],
 		"max_completion_tokens":20,"temperature":1.7,"top_p":0.9,"stop":["a","b"],"seed":1,"n":1,"stream":true,"user":null}`
-	want := `{"model":"up","max_tokens":20,"temperature":1,"top_p":0.9,"stop_sequences":["a","b"],"system":"S",` +
+	want := `{"model":"up","max_tokens":20,"top_p":0.9,"stop_sequences":["a","b"],"system":"S",` +
 		`"tools":[{"name":"f","description":"","input_schema":{"type":"object"}}],"messages":[{"role":"user","content":[{"type":"text","text":"Q"}]},` +
 		`{"role":"assistant","content":[{"type":"tool_use","id":"1","name":"f","input":{"a":1}}]},` +
 		`{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":"R"}]},` +
@@ -225,5 +225,31 @@ func TestWhatAnthropicCannotTakeGoesToTheNextModel(t *testing.T) {
 	}
 	if d := cmp.Diff(want, string(got)); d != "" {
 		t.Error(d)
+	}
+}
+
+// Requests with both a temperature and a top_p, as many batch files have, were
+// sent on as they are, refused by newer models, and their jobs buried.
+func TestAnthropicGetsATemperatureOrATopP(t *testing.T) {
+	t.Parallel()
+	own := 0.3
+	a := &anthropic{model: &jobs.Model{Name: "m", Upstream: "up", MaxOutput: 500, Temperature: &own}}
+	for said, want := range map[string]string{
+		``:                               `"temperature":0.3`,
+		`"temperature":0.7,"top_p":1,`:   `"temperature":0.7`,
+		`"temperature":1.0,"top_p":0.9,`: `"top_p":0.9`,
+		`"top_p":0.9,`:                   `"top_p":0.9`,
+		`"temperature":0.7,"top_p":0.9,`: "",
+	} {
+		_, got, fail := a.encode(&jobs.Request{Endpoint: chatEndpoint, Body: []byte(`{` + said + `"messages":[]}`)}, 500)
+		if want == "" {
+			if fail == nil || fail.Kind != jobs.Refused {
+				t.Errorf("%s: %s %v", said, got, fail)
+			}
+			continue
+		}
+		if !strings.Contains(string(got), want) || strings.Contains(string(got), "temperature") && strings.Contains(string(got), "top_p") {
+			t.Errorf("%s: %s %v", said, got, fail)
+		}
 	}
 }
