@@ -125,7 +125,7 @@ func (c complaint) judge(status int) (jobs.Kind, jobs.Billing) {
 		return jobs.ServerError, jobs.Free
 	case status == http.StatusRequestTimeout:
 		return jobs.Timeout, jobs.Presumed
-	case status >= 500:
+	case status >= 500, status == http.StatusFailedDependency: // of text-generation-inference, which failed while it wrote
 		return jobs.ServerError, jobs.Presumed
 	case c.filtered(status):
 		return jobs.Refused, jobs.Presumed
@@ -145,9 +145,9 @@ func (c complaint) blame(status int) jobs.Kind {
 	switch status {
 	case http.StatusTooManyRequests, 498: // Groq's "capacity exceeded"
 		return jobs.RateLimited
-	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden:
+	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusProxyAuthRequired:
 		return jobs.NoQuota
-	case http.StatusConflict:
+	case http.StatusConflict, http.StatusTooEarly:
 		return jobs.ServerError
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
 		if c.misdirected() {
