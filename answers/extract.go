@@ -41,13 +41,15 @@ func extract(text string) (value string, whole bool, flaw string) {
 	return "", false, "it is not JSON: " + syntax(rest)
 }
 
-// thoughtless is a text without the thoughts that some models begin with.
+// thoughtless is a text without the thoughts that some models begin with. Their
+// first mark is missing where a server has put it at the end of the question; the
+// last is a line of its own then, which no JSON has in it.
 func thoughtless(text string) string {
-	after, ok := strings.CutPrefix(text, "<think>")
-	if !ok {
-		return text
+	end := "</think>"
+	if !strings.HasPrefix(text, "<think>") {
+		end = "\n</think>\n"
 	}
-	if _, said, ok := strings.Cut(after, "</think>"); ok {
+	if _, said, ok := strings.Cut(text, end); ok {
 		return strings.TrimSpace(said)
 	}
 	return text
