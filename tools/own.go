@@ -86,6 +86,9 @@ func outline(doc *pages, _ json.RawMessage) (string, error) {
 	return b.String(), nil
 }
 
+// heading is at most what is written around a page.
+const heading = 100
+
 func read(doc *pages, arguments json.RawMessage) (string, error) {
 	var a struct{ From, To *int }
 	if err := json.Unmarshal(arguments, &a); err != nil {
@@ -110,7 +113,7 @@ func read(doc *pages, arguments json.RawMessage) (string, error) {
 	var b strings.Builder
 	for i := from; i <= to; i++ {
 		page := fmt.Sprintf("[page %d of %d]\n%s\n", i, last, strings.TrimRight(doc.pages[i-1], "\n"))
-		if i > from && b.Len()+len(page) > ownSize-100 {
+		if i > from && b.Len()+len(page) > ownSize-heading {
 			fmt.Fprintf(&b, "[pages %d to %d left out: read them by themselves]\n", i, to)
 			break
 		}

@@ -41,6 +41,20 @@ func TestPagesAreReadByRange(t *testing.T) {
 	}
 }
 
+// What was beyond the first 32 KiB of a page could not be read: "ask for less at a
+// time", of a page.
+func TestAPageLongerThanAResultIsReadToItsEnd(t *testing.T) {
+	t.Parallel()
+	doc := "Drawing 1\f" + strings.Repeat("a line of a large table\n", 2000) + "the very end"
+	found := asked(t, doc, `doc_search {"text":"very end"}`)
+	page, _, _ := strings.Cut(strings.TrimPrefix(found, "page "), ":")
+	got := asked(t, doc, `doc_read {"from":`+page+`}`)
+	contains(t, got, "the very end")
+	if strings.Contains(got, "left out") {
+		t.Errorf("page %s is cut: %s", page, got[len(got)-100:])
+	}
+}
+
 func TestSearchFoldsCaseAndWhiteSpace(t *testing.T) {
 	t.Parallel()
 	for call, want := range map[string]string{

@@ -25,19 +25,21 @@ type pages struct {
 const pageSize = 3000
 
 // paged splits a document at its form feeds, which is how readers mark pages,
-// or else into pages of about the same size.
+// or else, if there are none or a page is longer than what can be read at once,
+// into pages of about the same size.
 func paged(d *jobs.Document) *pages {
 	text := strings.TrimRight(d.Text(), "\f\r\n")
 	p := &pages{doc: d, text: text, size: utf8.RuneCountInString(text)}
-	if strings.Contains(text, "\f") {
-		at := 0
-		for page := range strings.SplitSeq(text, "\f") {
-			p.add(page, at)
-			at += len(page) + len("\f")
-		}
+	at, longest := 0, 0
+	for page := range strings.SplitSeq(text, "\f") {
+		p.add(page, at)
+		at += len(page) + len("\f")
+		longest = max(longest, len(page))
+	}
+	if len(p.pages) > 1 && longest <= ownSize-heading {
 		return p
 	}
-	at := 0
+	p.pages, p.starts, at = nil, nil, 0
 	for len(text)-at > pageSize {
 		end := at + breakOf(text[at:])
 		p.add(text[at:end], at)
