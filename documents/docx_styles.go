@@ -14,6 +14,7 @@ import (
 type styles struct {
 	named  map[string]*style
 	lists  map[string]string   // numId: abstractNumId
+	linked map[string]string   // abstractNumId: the style whose list it is
 	levels map[levelKey]*level // by abstractNumId
 	starts map[levelKey]int    // by numId: where a list begins anew
 	begun  map[levelKey]bool   // by numId: it has
@@ -35,7 +36,7 @@ type level struct {
 
 func readStyles(p *parts) (*styles, error) {
 	s := &styles{
-		map[string]*style{}, map[string]string{}, map[levelKey]*level{},
+		map[string]*style{}, map[string]string{}, map[string]string{}, map[levelKey]*level{},
 		map[levelKey]int{}, map[levelKey]bool{}, map[levelKey]int{},
 	}
 	return s, errors.Join(s.readNamed(p), s.readLists(p))
@@ -96,6 +97,8 @@ func (s *styles) readLists(p *parts) error {
 			if num != "" {
 				s.lists[num] = val(e, "val")
 			}
+		case "numStyleLink":
+			s.linked[abstract] = val(e, "val")
 		case "lvlOverride":
 			override = val(e, "ilvl")
 		case "startOverride":
@@ -185,6 +188,9 @@ func (s *styles) number(p *paragraph) (text string, bullet bool, depth int) {
 		at = "0"
 	}
 	abstract, ok := s.lists[list]
+	if of := s.named[s.linked[abstract]]; of != nil {
+		abstract = s.lists[of.list]
+	}
 	if l := s.levels[levelKey{abstract, at}]; ok && l != nil && strings.TrimSpace(p.text.String()) != "" {
 		depth = max(0, min(atoi(at), 8))
 		if l.format == "bullet" || l.format == "none" {

@@ -61,6 +61,24 @@ func TestListsGoOnAndBeginAnewAsWordNumbersThem(t *testing.T) {
 	}
 }
 
+// Paragraphs of a list that a style defines had no numbers.
+func TestListsOfAStyleHaveNumbers(t *testing.T) {
+	t.Parallel()
+	styles := `<w:styles xmlns:w="x"><w:style w:type="numbering" w:styleId="Clauses"><w:name w:val="Clauses"/><w:pPr><w:numPr><w:numId w:val="1"/></w:numPr></w:pPr></w:style></w:styles>`
+	numbering := `<w:numbering xmlns:w="x"><w:abstractNum w:abstractNumId="3"><w:styleLink w:val="Clauses"/><w:lvl w:ilvl="0"><w:start w:val="1"/><w:numFmt w:val="decimal"/><w:lvlText w:val="§ %1"/></w:lvl></w:abstractNum>
+		<w:abstractNum w:abstractNumId="4"><w:numStyleLink w:val="Clauses"/></w:abstractNum><w:abstractNum w:abstractNumId="5"><w:numStyleLink w:val="None"/></w:abstractNum>
+		<w:num w:numId="1"><w:abstractNumId w:val="3"/></w:num><w:num w:numId="2"><w:abstractNumId w:val="4"/></w:num><w:num w:numId="6"><w:abstractNumId w:val="5"/></w:num></w:numbering>`
+	body := ""
+	for _, item := range []struct{ list, text string }{{"2", "Term"}, {"2", "Fees"}, {"6", "Signed"}} {
+		body += paragraphOf(`<w:numPr><w:numId w:val="`+item.list+`"/></w:numPr>`, item.text)
+	}
+	dir := folder(t, map[string]string{"a.docx": wordFile(t, body, "word/numbering.xml", numbering, "word/styles.xml", styles)})
+	items, problems := readAll(t, Config{}, dir, dir)
+	if diff := cmp.Diff(map[string]string{"a.docx": "§ 1 Term\n§ 2 Fees\n\nSigned\n"}, bodies(items)); diff != "" || problems != nil {
+		t.Error(diff, problems)
+	}
+}
+
 func TestOnlyWhatAReaderOfTheDocumentSeesIsRead(t *testing.T) {
 	t.Parallel()
 	body := `<w:p><w:r><w:t>Seen</w:t><w:tab/><w:t>too</w:t></w:r><w:r><w:rPr><w:vanish/></w:rPr><w:t>hidden</w:t></w:r>` +
