@@ -177,3 +177,30 @@ func TestAParquetFileThatAnnouncesTooMuchIsNamed(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A file whose decimals were said to have two thousand million places kept its
+// reader busy for hours, and took all memory.
+func TestDecimalsOfAnyNumberOfPlacesAreRead(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		Price [5]byte `parquet:"price,decimal(3:11)"`
+		Whole [5]byte `parquet:"whole,decimal(0:11)"`
+		Tiny  [5]byte `parquet:"tiny,decimal(2000000000:11)"`
+		Text  string  `parquet:"text"`
+	}
+	data := parquetFile(t, []row{
+		{[5]byte{0, 0, 0, 4, 0xd2}, [5]byte{0x7f, 0xff, 0xff, 0xff, 0xff}, [5]byte{4: 7}, "a"},
+		{[5]byte{0xff, 0xff, 0xff, 0xff, 0xff}, [5]byte{0x80}, [5]byte{0xff, 0xff, 0xff, 0xff, 0xf9}, "b"},
+	})
+	items, problems := readAll(t, Config{Format: "parquet", Stdin: bytes.NewReader(data)}, "", "-")
+	want := []map[string]string{
+		{"price": "1.234", "whole": "549755813887", "tiny": "7e-2000000000"}, {"price": "-0.001", "whole": "-549755813888", "tiny": "-7e-2000000000"},
+	}
+	var got []map[string]string
+	for _, it := range items {
+		got = append(got, it.Document.Fields)
+	}
+	if diff := cmp.Diff(want, got); diff != "" || problems != nil {
+		t.Error(diff, problems)
+	}
+}

@@ -48,11 +48,9 @@ func plainValue(node parquet.Node, v any) any {
 		}
 		return out
 	case []byte:
-		return textOfBytes(string(v))
+		return textOfBytes(node, string(v))
 	case string:
-		return textOfBytes(v)
-	case *big.Float:
-		return v.Text('f', scale(node))
+		return textOfBytes(node, v)
 	case float32:
 		return number(float64(v), 32)
 	case float64:
@@ -86,7 +84,14 @@ func number(f float64, bits int) any {
 }
 
 // textOfBytes is a column of bytes as text, in hexadecimal if it is none.
-func textOfBytes(s string) string {
+func textOfBytes(node parquet.Node, s string) string {
+	if t, ok := logical(node).(*pqformat.DecimalType); ok && len(s) <= mostDecimal {
+		n := new(big.Int).SetBytes([]byte(s))
+		if s != "" && s[0]&0x80 != 0 { // it is negative
+			n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(s))))
+		}
+		return pointed(n, t.Scale)
+	}
 	if utf8.ValidString(s) {
 		return s
 	}
@@ -100,9 +105,25 @@ func logical(node parquet.Node) any {
 	return node.Type().LogicalType().Value
 }
 
-// undivided is a node whose decimals are read as the whole numbers they may be
-// stored as. The library would divide them as floating-point numbers of as many
-// bits, which have fewer digits.
+// Bounds of decimals: those of 256 bits have 32 bytes and 76 places.
+const (
+	mostDecimal = 64
+	mostPlaces  = 100
+)
+
+// pointed is a whole number with some of its digits behind the point.
+func pointed(n *big.Int, places int32) string {
+	if places < 0 || places > mostPlaces {
+		return fmt.Sprintf("%de%d", n, -int64(places))
+	}
+	one := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(places)), nil)
+	return new(big.Rat).SetFrac(n, one).FloatString(int(places))
+}
+
+// undivided is a node whose decimals are read as the whole numbers they are
+// stored as. The library would divide them by whatever power of ten the file
+// says, for hours if need be, and those of 32 and 64 bits as floating-point
+// numbers of as many bits, which have fewer digits.
 type undivided struct{ parquet.Node }
 
 func (u undivided) Type() parquet.Type      { return storedAs(u.Node) }
@@ -131,15 +152,12 @@ func storedAs(node parquet.Node) parquet.Type {
 		return parquet.Int32Type
 	case parquet.Int64:
 		return parquet.Int64Type
+	case parquet.ByteArray:
+		return parquet.ByteArrayType
+	case parquet.FixedLenByteArray:
+		return parquet.FixedLenByteArrayType(t.Length())
 	}
 	return t
-}
-
-func scale(node parquet.Node) int {
-	if d, ok := logical(node).(*pqformat.DecimalType); ok && d.Scale >= 0 && d.Scale < 100 {
-		return int(d.Scale)
-	}
-	return -1
 }
 
 // moment is a whole number as the date, the time or the decimal it stands for,
@@ -147,10 +165,7 @@ func scale(node parquet.Node) int {
 func moment(node parquet.Node, n int64, otherwise any) any {
 	switch t := logical(node).(type) {
 	case *pqformat.DecimalType:
-		if places := scale(node); places >= 0 {
-			one := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(places)), nil)
-			return new(big.Rat).SetFrac(big.NewInt(n), one).FloatString(places)
-		}
+		return pointed(big.NewInt(n), t.Scale)
 	case *pqformat.DateType:
 		return time.Unix(n*86_400, 0).UTC().Format(time.DateOnly)
 	case *pqformat.TimestampType:
