@@ -13,13 +13,13 @@ import (
 	"golang.org/x/text/transform"
 )
 
-var errBinary = errors.New("binary data")
+var errBinary = errors.New("binary data, not text")
 
 var bom8 = []byte("\xef\xbb\xbf")
 
-// decode turns text in UTF-8, UTF-16 or Windows-1252, of which Latin-1 is a
-// part, into UTF-8 without a byte order mark. errBinary if it is no text.
-func decode(b []byte) ([]byte, error) {
+// Decode turns text in UTF-8, UTF-16 or Windows-1252, of which Latin-1 is a
+// part, into UTF-8 without a byte order mark. An error if it is no text.
+func Decode(b []byte) ([]byte, error) {
 	if enc := utf16Of(b); enc != nil {
 		text, err := enc.NewDecoder().Bytes(b)
 		if err != nil || bytes.IndexByte(text, 0) >= 0 {

@@ -15,7 +15,7 @@ func TestEncodingsBecomeUTF8(t *testing.T) {
 		"utf-16 be":       "\xfe\xff" + utf16(want, false),
 		"utf-16 no mark":  utf16(want, true),
 	} {
-		got, err := decode([]byte(in))
+		got, err := Decode([]byte(in))
 		if err != nil || string(got) != want && name != "utf-16 no mark" || !strings.HasPrefix(string(got), "Prüfung") {
 			t.Errorf("%s: %q %v", name, got, err)
 		}
@@ -27,7 +27,7 @@ func TestEncodingsBecomeUTF8(t *testing.T) {
 			}
 		}
 	}
-	if got, _ := decode([]byte("Größe, Maße, Füße, früh, Übung, Käse, cut \xc3")); !strings.HasPrefix(string(got), "Größe") {
+	if got, _ := Decode([]byte("Größe, Maße, Füße, früh, Übung, Käse, cut \xc3")); !strings.HasPrefix(string(got), "Größe") {
 		t.Errorf("one broken byte cost the others: %q", got)
 	}
 }

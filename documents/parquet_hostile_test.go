@@ -179,7 +179,7 @@ func TestAParquetFileThatAnnouncesTooMuchIsNamed(t *testing.T) {
 }
 
 // A file whose decimals were said to have two thousand million places kept its
-// reader busy for hours, and took all memory.
+// reader busy without an end in sight.
 func TestDecimalsOfAnyNumberOfPlacesAreRead(t *testing.T) {
 	t.Parallel()
 	type row struct {

@@ -122,7 +122,7 @@ func pointed(n *big.Int, places int32) string {
 
 // undivided is a node whose decimals are read as the whole numbers they are
 // stored as. The library would divide them by whatever power of ten the file
-// says, for hours if need be, and those of 32 and 64 bits as floating-point
+// says, for as long as that takes, and those of 32 and 64 bits as floating-point
 // numbers of as many bits, which have fewer digits.
 type undivided struct{ parquet.Node }
 

@@ -97,7 +97,7 @@ func (s *source) text() (body []byte, more bool) {
 	if raw == nil {
 		return nil, more
 	}
-	text, err := decode(raw)
+	text, err := Decode(raw)
 	if err != nil {
 		return nil, s.binary(raw)
 	}

@@ -14,7 +14,7 @@ import (
 const inSheet = 8 << 20
 
 // plainDate is how dates are written that a cell shows in whatever is usual where
-// it is opened, as most do: the library would write 03-01-26.
+// it is opened: the library would write 03-01-26.
 const plainDate = "yyyy-mm-dd"
 
 // readXLSX reads one document per row of every worksheet, whose first row

@@ -168,7 +168,7 @@ func TestAnswersAreRead(t *testing.T) {
 			jobs.Answer{Text: "Hi é", Finish: jobs.FinishStop, Model: "gpt-4.1-mini-2025-04-14", Usage: jobs.Usage{Input: 19, CachedInput: 8, Output: 10, Reasoning: 4}}},
 		"tool calls": {"openai", "", `{"choices":[{"message":{"content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"quote","arguments":"{\"n\": 1}"}}]},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":5,"completion_tokens":3}}`,
 			jobs.Answer{Calls: []jobs.ToolCall{quote}, Finish: jobs.FinishTools, Usage: jobs.Usage{Input: 5, Output: 3}}},
-		"no tool calls, as Mistral says it": {"openai", "", `{"choices":[{"message":{"role":"assistant","content":"Hi","refusal":null,"tool_calls":null},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":3}}`,
+		"no tool calls, said to be null": {"openai", "", `{"choices":[{"message":{"role":"assistant","content":"Hi","refusal":null,"tool_calls":null},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":3}}`,
 			jobs.Answer{Text: "Hi", Finish: jobs.FinishStop, Usage: jobs.Usage{Input: 5, Output: 3}}},
 		"limit": {"openai", "", `{"choices":[{"message":{"content":"cut"},"finish_reason":"length"}],"usage":{"prompt_tokens":5,"completion_tokens":3}}`,
 			jobs.Answer{Text: "cut", Finish: jobs.FinishLength, Usage: jobs.Usage{Input: 5, Output: 3}}},

@@ -177,7 +177,7 @@ func TestAPictureInAReadyRequestIsNoText(t *testing.T) {
 		picture        bool
 	}{
 		"chat":               {chatEndpoint, chat(`{"type":"image_url","image_url":{"url":` + url + `,"detail":"low"}}`), true},
-		"as Mistral has it":  {chatEndpoint, chat(`{"image_url":` + url + `,"type":"image_url"}`), true},
+		"without an object":  {chatEndpoint, chat(`{"image_url":` + url + `,"type":"image_url"}`), true},
 		"as PHP writes it":   {chatEndpoint, chat(`{"type":"image_url","image_url":{"url":` + strings.ReplaceAll(url, "/", `\/`) + `}}`), true},
 		"responses":          {responsesEndpoint, `{"input":[{"role":"user","content":[{"type":"input_image","image_url":` + url + `}]}]}`, true},
 		"result of a tool":   {responsesEndpoint, `{"input":[{"type":"function_call_output","output":[{"type":"input_image","image_url":` + url + `}]}]}`, true},

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/drover-batch/drover/answers"
+	"github.com/drover-batch/drover/documents"
 	"github.com/drover-batch/drover/internal/config"
 	"github.com/drover-batch/drover/jobs"
 )
@@ -80,6 +81,9 @@ func (d *demands) readSchema() ([]byte, error) {
 	data, err := os.ReadFile(d.schema)
 	if err != nil {
 		return nil, fmt.Errorf("--schema: %w", err)
+	}
+	if data, err = documents.Decode(data); err != nil {
+		return nil, fmt.Errorf("--schema %s: it is %w", d.schema, err)
 	}
 	if len(strings.TrimSpace(string(data))) == 0 {
 		return nil, fmt.Errorf("--schema %s: the file is empty", d.schema)

@@ -197,5 +197,9 @@ func textOrFile(flag, text string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w; to start a text with @, put a space before it", flag, err)
 	}
-	return string(data), nil
+	decoded, err := documents.Decode(data)
+	if err != nil {
+		return "", fmt.Errorf("%s: %s is %w", flag, name, err)
+	}
+	return string(decoded), nil
 }
