@@ -30,6 +30,10 @@ type Config struct {
 	// them, which is several times faster, if it is on the PATH.
 	Isolate bool
 
+	// Except are files and folders that are passed over without a word, wherever
+	// they are found: what is written while documents are read, or was before.
+	Except []string
+
 	// Stdin is what the PATH "-" reads. Default os.Stdin.
 	Stdin io.Reader
 }

@@ -123,6 +123,19 @@ func TestABadDocumentNeverStopsTheGoodOnes(t *testing.T) {
 	}
 }
 
+func TestWhatIsWrittenIsNotRead(t *testing.T) {
+	dir := folder(t, map[string]string{
+		"a.txt": "a", "deep/results.jsonl": `{"text":"t"}`, "results.jsonl": `{"text":"t"}`, "state/deep/b.txt": "b", "state/c.txt": "c",
+	})
+	except := []string{filepath.Join(dir, "results.jsonl"), filepath.Join(dir, "state"), filepath.Join(dir, "nowhere")}
+	for _, path := range []string{"", "*", "**", "**/*"} {
+		items, problems := readAll(t, Config{Except: except}, dir, filepath.Join(dir, path))
+		if diff := cmp.Diff([]string{"a.txt", "deep/results.jsonl:1"}, ids(items)); diff != "" || problems != nil {
+			t.Errorf("%q: %s%q", path, diff, problems)
+		}
+	}
+}
+
 func TestADuplicateNamesBothPlaces(t *testing.T) {
 	dir := folder(t, map[string]string{
 		"a.csv":   "id,x\n7,1\n8,2\n7,3\n",

@@ -18,6 +18,7 @@ type walk struct {
 	yield  func(Item, *Problem) bool
 	ids    *register
 	root   string // deepest folder that holds every path
+	except []fs.FileInfo
 	pdf    pdfReader
 
 	handing bool // a document is being handed to whoever reads
@@ -38,6 +39,11 @@ func (w *walk) run(paths []string) {
 		}
 	}
 	w.root = commonRoot(places)
+	for _, path := range w.config.Except {
+		if info, err := os.Stat(path); err == nil {
+			w.except = append(w.except, info)
+		}
+	}
 	for _, t := range found {
 		if !w.target(t) {
 			return
@@ -144,6 +150,9 @@ func (w *walk) path(path string) bool {
 	if err != nil {
 		return w.yield(Item{}, unreadable(path, err))
 	}
+	if w.passedOver(info) {
+		return true
+	}
 	if !info.IsDir() {
 		return w.file(path)
 	}
@@ -155,6 +164,11 @@ func (w *walk) path(path string) bool {
 	return more
 }
 
+// passedOver reports whether a file or folder is not to be read.
+func (w *walk) passedOver(info fs.FileInfo) bool {
+	return slices.ContainsFunc(w.except, func(other fs.FileInfo) bool { return os.SameFile(info, other) })
+}
+
 // folder reads a folder and those in it, in the order of names.
 func (w *walk) folder(dir string, empty *bool) bool {
 	return w.list(dir, visible, empty, func(path string, e fs.DirEntry) bool { return w.entry(path, e, empty) })
@@ -163,6 +177,9 @@ func (w *walk) folder(dir string, empty *bool) bool {
 // list calls read for the entries of a folder whose names are wanted, in order,
 // for as long as it returns true.
 func (w *walk) list(dir string, wanted func(name string) bool, empty *bool, read func(path string, e fs.DirEntry) bool) bool {
+	if info, err := os.Stat(dir); err == nil && w.passedOver(info) {
+		return true
+	}
 	after := ""
 	for {
 		entries, err := page(dir, after, folderPage, wanted)
@@ -214,7 +231,9 @@ func (w *walk) file(path string) bool {
 	defer func() { _ = f.Close() }()
 	size := int64(0)
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-		size = info.Size()
+		if size = info.Size(); w.passedOver(info) {
+			return true
+		}
 	}
 	s := newSource(w, w.id(path), filepath.ToSlash(path), size, f)
 	if size > 0 {

@@ -37,7 +37,8 @@ type input struct {
 	agent               agent
 	dedupe              string
 
-	asked []string // who answers, where no configuration says so; see askedBy
+	except []string // files that are written, and so not read
+	asked  []string // who answers, where no configuration says so; see askedBy
 
 	demands
 	standard *answers.Standard // what they came to

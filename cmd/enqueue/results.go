@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,6 +44,60 @@ func (t *target) check() error {
 	return nil
 }
 
+// failures is the file for what has no answer, by default next to that of the
+// results.
+func (t *target) failures() string {
+	if t.errors != "" {
+		return t.errors
+	}
+	ext := filepath.Ext(t.out)
+	return strings.TrimSuffix(t.out, ext) + ".errors" + ext
+}
+
+// files are those that may be written.
+func (t *target) files() []string {
+	return slices.DeleteFunc([]string{t.out, t.failures()}, func(path string) bool { return path == "-" })
+}
+
+// spares refuses to write the results over what is to be read: a file that is
+// named, or one in a folder or behind a pattern that holds no earlier results.
+func (t *target) spares(paths []string) error {
+	for _, file := range t.files() {
+		written, err := os.Stat(file)
+		if err != nil || !written.Mode().IsRegular() {
+			continue
+		}
+		for _, path := range paths {
+			read, err := os.Stat(path)
+			found := err != nil && strings.ContainsAny(path, "*?[") || err == nil && read.IsDir() && inside(file, path)
+			if err == nil && os.SameFile(read, written) || found && !holdsResults(file) {
+				return fmt.Errorf("the results would be written over %s, which is to be read: name another file with --out or --errors", file)
+			}
+		}
+	}
+	return nil
+}
+
+// inside reports whether a file is below a folder.
+func inside(file, folder string) bool {
+	both := absolute([]string{folder, file})
+	rel, err := filepath.Rel(both[0], both[1])
+	return err == nil && filepath.IsLocal(rel)
+}
+
+// holdsResults reports whether a file is empty or begins as one of ours does.
+func holdsResults(file string) bool {
+	f, err := os.Open(file)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	head, err := io.ReadAll(io.LimitReader(f, 64))
+	return err == nil && (len(head) == 0 || slices.ContainsFunc([]string{`{"custom_id":`, `{"id":"batch_req_`, `"custom_id","source"`}, func(begin string) bool {
+		return strings.HasPrefix(string(head), begin)
+	}))
+}
+
 // write writes every outcome of the batch, whole files or none, and counts
 // them in sum.
 func (t *target) write(ctx context.Context, q *queue.Queue, batch string, sum *summary) error {
@@ -52,10 +107,7 @@ func (t *target) write(ctx context.Context, q *queue.Queue, batch string, sum *s
 	if !t.openAI {
 		return documents.WriteAtomically(t.out, func(w io.Writer) error { return t.copy(ctx, q, batch, sum, w, nil) })
 	}
-	if t.errors == "" {
-		ext := filepath.Ext(t.out)
-		t.errors = strings.TrimSuffix(t.out, ext) + ".errors" + ext
-	}
+	t.errors = t.failures()
 	return documents.WriteAtomically(t.out, func(answers io.Writer) error {
 		return documents.WriteAtomically(t.errors, func(failures io.Writer) error {
 			return t.copy(ctx, q, batch, sum, answers, failures)

@@ -66,7 +66,11 @@ func (c *cli) run(ctx context.Context, r *runFlags, paths []string) error {
 	if err != nil {
 		return err
 	}
-	r.asked = askedBy(cfg, c.model)
+	target := &target{out: r.out, errors: r.errors, stdout: c.out}
+	if err := target.spares(paths); err != nil {
+		return misused(err)
+	}
+	r.asked, r.except = askedBy(cfg, c.model), target.files()
 	b, f, err := c.prepare(ctx, cfg, &r.input, paths)
 	if err != nil {
 		return err
@@ -77,7 +81,6 @@ func (c *cli) run(ctx context.Context, r *runFlags, paths []string) error {
 	if err := cfg.ReadModelKeys(judges(cfg, b.Answer.Judge)...); err != nil {
 		return misused(err)
 	}
-	target := &target{out: r.out, errors: r.errors, stdout: c.out}
 	if err := target.check(); err != nil {
 		return misused(err)
 	}
@@ -95,7 +98,8 @@ func (c *cli) prepare(ctx context.Context, cfg *config.Config, in *input, paths 
 	if err := priced(cfg, b); err != nil {
 		return nil, nil, misused(err)
 	}
-	reader, err := documents.NewReader(documents.Config{Format: in.format, Isolate: in.isolate, Stdin: c.in})
+	except := append(in.except, cfg.Worker.Data)
+	reader, err := documents.NewReader(documents.Config{Format: in.format, Isolate: in.isolate, Except: except, Stdin: c.in})
 	if err != nil {
 		return nil, nil, misused(err)
 	}
