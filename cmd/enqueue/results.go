@@ -31,17 +31,23 @@ type target struct {
 	lines, errorLines int64
 }
 
-// check reports a file that cannot be written before any work is done.
+// check reports a file that cannot be written, or is to be written twice, before
+// any work is done.
 func (t *target) check() error {
-	for _, path := range []string{t.out, t.errors} {
-		if path == "" || path == "-" {
-			continue
-		}
-		if err := documents.CheckWritable(path); err != nil {
+	if t.out != "-" {
+		if err := documents.CheckWritable(t.out); err != nil {
 			return err
 		}
 	}
-	return nil
+	switch {
+	case t.errors == "":
+		return nil
+	case t.errors == "-":
+		return errors.New("--errors -: name a file; with --out - alone, what has no answer is among the results")
+	case slices.Equal(absolute([]string{t.out}), absolute([]string{t.errors})):
+		return fmt.Errorf("--out and --errors are both %s: one would be written over the other", t.out)
+	}
+	return documents.CheckWritable(t.errors)
 }
 
 // failures is the file for what has no answer, by default next to that of the
@@ -101,18 +107,20 @@ func holdsResults(file string) bool {
 // write writes every outcome of the batch, whole files or none, and counts
 // them in sum.
 func (t *target) write(ctx context.Context, q *queue.Queue, batch string, sum *summary) error {
-	if t.out == "-" {
-		return t.stream(t.stdout, func(w io.Writer) error { return t.copy(ctx, q, batch, sum, w, w) })
-	}
-	if !t.openAI {
-		return documents.WriteAtomically(t.out, func(w io.Writer) error { return t.copy(ctx, q, batch, sum, w, nil) })
-	}
-	t.errors = t.failures()
-	return documents.WriteAtomically(t.out, func(answers io.Writer) error {
+	apart := t.openAI && (t.out != "-" || t.errors != "")
+	all := func(answers io.Writer) error {
+		if !apart {
+			return t.copy(ctx, q, batch, sum, answers, answers)
+		}
+		t.errors = t.failures()
 		return documents.WriteAtomically(t.errors, func(failures io.Writer) error {
 			return t.copy(ctx, q, batch, sum, answers, failures)
 		})
-	})
+	}
+	if t.out == "-" {
+		return t.stream(t.stdout, all)
+	}
+	return documents.WriteAtomically(t.out, all)
 }
 
 func (t *target) stream(w io.Writer, write func(io.Writer) error) error {
@@ -162,7 +170,7 @@ func (t *target) told() string {
 	}
 	text := fmt.Sprintf("%s in %s", counted(t.lines, "result"), name)
 	switch {
-	case t.openAI && t.out == "-":
+	case t.openAI && t.out == "-" && t.errors == "":
 		text = fmt.Sprintf("%s and %s in %s", counted(t.lines, "result"), counted(t.errorLines, "error"), name)
 	case t.openAI:
 		text += fmt.Sprintf(", %s in %s", counted(t.errorLines, "error"), t.errors)
