@@ -36,6 +36,7 @@ type Outcome struct {
 	Source   string `json:"source,omitempty"`
 	Tenant   string `json:"tenant"`
 	Run      int    `json:"run"`
+	Ready    bool   `json:"ready,omitempty"` // the job came as a ready request
 
 	Status   Status      `json:"status"`
 	Degraded Degradation `json:"degraded,omitempty"`
@@ -93,7 +94,7 @@ type Skip struct {
 func NewOutcome(j *Job, b *Batch, status Status, attempts []Attempt) *Outcome {
 	o := &Outcome{
 		Job: j.ID, Batch: j.Batch, CustomID: j.CustomID, Source: j.Document.Source,
-		Tenant: b.Tenant, Run: j.Run, Status: status,
+		Tenant: b.Tenant, Run: j.Run, Ready: j.Document.Ready(), Status: status,
 	}
 	o.Attempts = append(append(o.Attempts, j.Earlier...), attempts...)
 	for _, a := range o.Attempts {

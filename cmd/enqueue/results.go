@@ -233,15 +233,16 @@ func (c *cli) results(ctx context.Context, q *queue.Queue, name, format string, 
 
 func isCSV(file string) bool { return strings.EqualFold(filepath.Ext(file), ".csv") }
 
-// cameReady reports whether the batch came as an OpenAI batch file: its
-// answers then keep the provider's whole response.
+// cameReady reports whether the batch came as an OpenAI batch file. Of outcomes
+// that an earlier build stored only answers tell, which keep the provider's
+// whole response.
 func cameReady(ctx context.Context, q *queue.Queue, batch string) (bool, error) {
 	for o, err := range q.Outcomes(ctx, batch) {
 		if err != nil {
 			return false, err
 		}
-		if o.Status == jobs.Answered {
-			return len(o.Response) > 0, nil
+		if o.Ready || o.Status == jobs.Answered {
+			return o.Ready || len(o.Response) > 0, nil
 		}
 	}
 	return false, nil
