@@ -37,7 +37,7 @@ func newBudgetList(c *cli) *cobra.Command {
 		Args:  exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd.Context(), func(ctx context.Context, s *wire.Servers) error {
-				all, err := accounts(ctx, s)
+				all, err := accounts(ctx, s, false)
 				if err != nil {
 					return err
 				}
@@ -55,7 +55,7 @@ func newBudgetShow(c *cli) *cobra.Command {
 		Args:  exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(ctx context.Context, s *wire.Servers) error {
-				turns, err := named(ctx, s, args[0])
+				turns, err := named(ctx, s, args[0], false)
 				if err != nil {
 					return err
 				}
@@ -91,8 +91,8 @@ type account struct {
 }
 
 // accounts lists the budgets, then the batches that have one or have spent
-// something, the newest first.
-func accounts(ctx context.Context, s *wire.Servers) ([]*account, error) {
+// something, or every batch, the newest first.
+func accounts(ctx context.Context, s *wire.Servers, every bool) ([]*account, error) {
 	sums, err := s.Sums(ctx)
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func accounts(ctx context.Context, s *wire.Servers) ([]*account, error) {
 	}
 	for _, b := range slices.Backward(batches) {
 		sum, ok := spent[budget.BatchAccount(b.ID)]
-		if !ok && b.Budget == 0 {
+		if !ok && b.Budget == 0 && !every {
 			continue
 		}
 		sum.Account, sum.Title = budget.BatchAccount(b.ID), "batch "+b.ID
@@ -125,10 +125,10 @@ func accounts(ctx context.Context, s *wire.Servers) ([]*account, error) {
 }
 
 // named finds an account, in all turns of its window, by the name of a budget
-// or by the id of a batch, or its name if no other has it. An unknown one is
-// told with the nearest.
-func named(ctx context.Context, s *wire.Servers, name string) ([]*account, error) {
-	all, err := accounts(ctx, s)
+// or by the id of a batch, or its name if no other of these has it. An unknown
+// one is told with the nearest.
+func named(ctx context.Context, s *wire.Servers, name string, every bool) ([]*account, error) {
+	all, err := accounts(ctx, s, every)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func named(ctx context.Context, s *wire.Servers, name string) ([]*account, error
 	case len(found) == 1:
 		return found, nil
 	case len(found) > 1:
-		return nil, misused(fmt.Errorf("%d batches are called %q: say which by its id, as in enqueue budget list", len(found), name))
+		return nil, misused(fmt.Errorf("%d batches are called %q: say which by its id, as in enqueue status", len(found), name))
 	case near != "":
 		return nil, misused(fmt.Errorf("no budget or batch %q%s", name, near))
 	}
@@ -193,12 +193,12 @@ func (c *cli) setLimit(ctx context.Context, s *wire.Servers, name, amount string
 	return nil
 }
 
-// limited is named, for a batch that has no limit yet as well.
+// limited is named, among batches that have no limit yet as well.
 func (c *cli) limited(ctx context.Context, s *wire.Servers, name string) (*account, error) {
 	if b, err := s.Queue.Batch(ctx, name); err == nil {
 		return &account{Sum: budget.Sum{Limit: b.Budget}, name: b.ID, batch: b}, nil
 	}
-	found, err := named(ctx, s, name)
+	found, err := named(ctx, s, name, true)
 	if err != nil {
 		return nil, err
 	}
