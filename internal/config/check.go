@@ -165,7 +165,10 @@ func (l *ledger) checkMonitor(list string) {
 func (l *ledger) noPasswords(doc *document) {
 	for path, text := range map[string]string{"nats.url": doc.NATS.URL, "redis.url": doc.Redis.URL} {
 		for one := range strings.SplitSeq(text, ",") {
-			u, err := url.Parse(strings.TrimSpace(one))
+			if one = strings.TrimSpace(one); !strings.Contains(one, "://") {
+				one = "//" + one // a host and a port will do
+			}
+			u, err := url.Parse(one)
 			if err != nil || u.User != nil {
 				l.wrong(path, "%s must be an address alone: name the user beside it, and the variable or file that holds the password with password_env or password_file", path)
 				break

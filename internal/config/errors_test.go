@@ -193,6 +193,8 @@ func TestNoSecretIsReadFromTheFileOrRepeated(t *testing.T) {
 		"key as variable name": {"models: {m: {provider: openai, api_key_env: sk-canary}}\n", "name of an environment variable"},
 		"literal password":     {sim + "redis: {password: sk-canary}\n", "password_env"},
 		"password in address":  {sim + "nats: {url: \"nats://me:sk-canary@host\"}\n", "password_file"},
+		"without a scheme":     {sim + "nats: {url: \"me:sk-canary@10.0.0.5:4222\"}\n", "password_file"},
+		"in a second address":  {sim + "redis: {url: \"redis://a:6379, me:sk-canary@b\"}\n", "password_file"},
 		"in the model's":       {"models: {m: {provider: openai, base_url: \"https://me:sk-canary@host\"}}\n", "without a user"},
 		"broken address":       {sim + "redis: {url: \"redis://me:sk-canary@ho st\"}\n", "address alone"},
 	} {
@@ -209,6 +211,14 @@ func TestNoSecretIsReadFromTheFileOrRepeated(t *testing.T) {
 				t.Errorf("error %q repeats the secret", err)
 			}
 		})
+	}
+}
+
+func TestServersMayBeNamedByHostAndPort(t *testing.T) {
+	t.Parallel()
+	c := load(t, config.Source{Path: write(t, sim+"nats: {url: \"10.0.0.5:4222,nats.internal\"}\nredis: {url: \"[::1]:6379\"}\n"), Environ: nothing})
+	if c.NATS.URL != "10.0.0.5:4222,nats.internal" || c.Redis.URL != "[::1]:6379" {
+		t.Errorf("servers %q and %q", c.NATS.URL, c.Redis.URL)
 	}
 }
 
