@@ -180,7 +180,11 @@ func (d *decoder) unknown(key ast.Node, path, name string, fields map[string]ref
 	case name == "api_key" || name == "key":
 		d.wrongAt(d.at(key), at, "a key does not belong in this file, where others will see it: name the environment variable that holds it with api_key_env, or a file with api_key_file")
 	case name == "password" || name == "token" || name == "secret":
-		d.wrongAt(d.at(key), at, "a %s does not belong in this file, where others will see it: name the environment variable that holds it with password_env, or a file with password_file", name)
+		kept := "password"
+		if _, ok := fields[name+"_env"]; ok {
+			kept = name
+		}
+		d.wrongAt(d.at(key), at, "a %s does not belong in this file, where others will see it: name the environment variable that holds it with %[2]s_env, or a file with %[2]s_file", name, kept)
 	default:
 		names := make([]string, 0, len(fields))
 		for n := range fields {

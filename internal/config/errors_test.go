@@ -191,6 +191,8 @@ func TestNoSecretIsReadFromTheFileOrRepeated(t *testing.T) {
 	for name, test := range map[string]struct{ file, want string }{
 		"literal key":          {"models: {m: {provider: openai, api_key: sk-canary}}\n", "api_key_env"},
 		"key as variable name": {"models: {m: {provider: openai, api_key_env: sk-canary}}\n", "name of an environment variable"},
+		"literal token":        {sim + "tool_servers: {web: {url: \"https://host\", token: sk-canary}}\n", "token_env, or a file with token_file"},
+		"literal secret":       {sim + "alerts: {webhook: \"https://host\", secret: sk-canary}\n", "secret_env, or a file with secret_file"},
 		"literal password":     {sim + "redis: {password: sk-canary}\n", "password_env"},
 		"password in address":  {sim + "nats: {url: \"nats://me:sk-canary@host\"}\n", "password_file"},
 		"without a scheme":     {sim + "nats: {url: \"me:sk-canary@10.0.0.5:4222\"}\n", "password_file"},
