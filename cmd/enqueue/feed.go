@@ -35,10 +35,12 @@ type feeder struct {
 	prompt *documents.Prompt
 	reader *documents.Reader
 	report func(*documents.Problem)
+	say    func(format string, args ...any)
 	full   func(waited time.Duration)
 
 	only      map[string]bool // the custom ids to take; nil for all
 	silent    bool            // the problems have been reported
+	kept      bool            // it was said what the batch keeps
 	demanding bool            // answers are checked
 }
 
@@ -100,6 +102,7 @@ func (f *feeder) feed(ctx context.Context, q *queue.Queue, b *jobs.Batch) (intak
 		}
 		if err == nil {
 			w.Full, w.Mark = f.full, mark
+			f.keeps(w.Batch(), b)
 		}
 		return w, err
 	}
@@ -119,6 +122,37 @@ func (f *feeder) feed(ctx context.Context, q *queue.Queue, b *jobs.Batch) (intak
 		return in, misused(fmt.Errorf("there is no document to ask about in %s", strings.Join(f.input.paths, " ")))
 	}
 	return in, w.Close(ctx)
+}
+
+// keeps says, once, which settings do not count because the batch has begun with
+// others.
+func (f *feeder) keeps(has, asked *jobs.Batch) {
+	var flags []string
+	for _, s := range []struct {
+		flag  string
+		other bool
+	}{
+		{"--budget", asked.Budget != 0 && asked.Budget != has.Budget},
+		{"--when-spent", asked.WhenSpent != jobs.PauseWhenSpent && asked.WhenSpent != has.WhenSpent},
+		{"--alert-at", len(asked.AlertAt) > 0 && !slices.Equal(asked.AlertAt, has.AlertAt)},
+		{"--cheaper-at", asked.CheaperAt != 0 && asked.CheaperAt != has.CheaperAt},
+		{"--deadline", !asked.Deadline.IsZero() && has.Deadline.IsZero()},
+		{"--weight", asked.Weight > 1 && asked.Weight != has.Weight},
+		{"--when-limited", asked.WhenLimited != "" && asked.WhenLimited != has.WhenLimited},
+		{"--cached", asked.Degrade.Cached && !has.Degrade.Cached},
+		{"--unavailable", asked.Degrade.Unavailable != "" && asked.Degrade.Unavailable != has.Degrade.Unavailable},
+		{"--dedupe", asked.Dedupe != "" && asked.Dedupe != has.Dedupe},
+		{"the bounds of conversations", asked.Guardrails != jobs.Guardrails{} && asked.Guardrails != has.Guardrails},
+	} {
+		if s.other {
+			flags = append(flags, s.flag)
+		}
+	}
+	if len(flags) == 0 || f.kept {
+		return
+	}
+	f.kept = true
+	f.say("the batch %s has begun, and keeps what it has instead of %s: enqueue budget set changes its budget, another --name begins another batch", has.ID, strings.Join(flags, ", "))
 }
 
 // skip passes over what is in already and enqueues the rest. It begins with

@@ -103,7 +103,7 @@ func (c *cli) prepare(ctx context.Context, cfg *config.Config, in *input, paths 
 	if err != nil {
 		return nil, nil, misused(err)
 	}
-	f := &feeder{input: in, prompt: prompt, reader: reader, demanding: b.Answer.Any(), report: func(p *documents.Problem) { c.say("left out: %s", p) }}
+	f := &feeder{input: in, prompt: prompt, reader: reader, demanding: b.Answer.Any(), say: c.say, report: func(p *documents.Problem) { c.say("left out: %s", p) }}
 	if in.strict {
 		err = f.check(ctx)
 	}

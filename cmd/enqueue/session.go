@@ -129,7 +129,8 @@ var errOver = errors.New("the batch is over")
 func (s *session) work(ctx context.Context) (why, err error) {
 	d := newDisplay(s.err, plain(s.batch.Name), s.unpriced())
 	defer d.close()
-	s.feeder.report = func(p *documents.Problem) { tell(d, "left out: %s", p) }
+	s.feeder.say = func(format string, args ...any) { tell(d, format, args...) }
+	s.feeder.report = func(p *documents.Problem) { s.feeder.say("left out: %s", p) }
 	wire.SpareCollector()
 	worker, err := wire.New(ctx, wire.Parts{
 		Config: s.cfg, Queue: s.servers.Queue, Redis: s.servers.Redis,
