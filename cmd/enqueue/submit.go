@@ -31,11 +31,17 @@ nothing twice.`,
 	in.register(cmd)
 	in.sampleFlags(cmd)
 	c.modelFlags(cmd)
+	for _, name := range []string{"model", "base-url"} { // to say what to do instead
+		_ = cmd.Flags().MarkHidden(name)
+	}
 	cmd.Flags().BoolVar(&follow, "watch", false, "follow the batch to its end")
 	return cmd
 }
 
 func (c *cli) submit(ctx context.Context, in *input, paths []string, follow bool) error {
+	if c.model != "" || c.baseURL != "" {
+		return misused(errors.New("workers ask the models of their own configuration: leave --model and --base-url out, and choose among their chains with --chain"))
+	}
 	cfg, err := c.load()
 	if err != nil {
 		return err
