@@ -100,7 +100,7 @@ func newPricesList(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [TEXT]",
 		Short: "List the configured models' prices, or all whose name contains a text",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  atMost(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			lists, lines, unknown, err := c.prices()
 			if err != nil {
