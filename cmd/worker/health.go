@@ -39,7 +39,7 @@ func newHealth(s *serving) *cobra.Command {
 }
 
 func ask(ctx context.Context, addr, path string) error {
-	if addr == "off" {
+	if addr == "" {
 		return misuse{errors.New("worker.http is off: there is nobody to ask")}
 	}
 	host, port, err := net.SplitHostPort(addr)
