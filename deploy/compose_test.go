@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -184,6 +185,33 @@ func TestContainersAreConfiguredCompletely(t *testing.T) {
 			slices.ContainsFunc(s.Volumes, func(v types.ServiceVolumeConfig) bool { return v.Target == c.Worker.Data && !v.ReadOnly })
 		if !writable {
 			t.Errorf("%s cannot write to its data folder %s", name, c.Worker.Data)
+		}
+	}
+}
+
+func TestWorkersGetTheKeysOfAllProviders(t *testing.T) {
+	t.Parallel()
+	example, err := os.ReadFile(".env.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, provider := range []string{"openai", "openai-responses", "openai-embeddings", "anthropic", "gemini"} {
+		path := filepath.Join(t.TempDir(), "drover.yaml")
+		if err := os.WriteFile(path, []byte("models: {m: {provider: "+provider+"}}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		env := []string{}
+		for name, value := range service(t, project(t, "OPENAI_API_KEY=own", "ANTHROPIC_API_KEY=own", "GEMINI_API_KEY=own"), "worker").Environment {
+			if strings.HasSuffix(name, "_API_KEY") && strings.Contains(string(example), "\n"+name+"=\n") {
+				env = append(env, name+"="+*value)
+			}
+		}
+		c, err := config.Load(config.Source{Path: path, Environ: env})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.ReadKeys(); err != nil {
+			t.Error(err)
 		}
 	}
 }
