@@ -189,6 +189,15 @@ func TestContainersAreConfiguredCompletely(t *testing.T) {
 	}
 }
 
+func TestLargeArchivesCanBePutAside(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"enqueue", "admin"} { // which read documents
+		if s := service(t, project(t), name); !slices.ContainsFunc(s.Tmpfs, func(path string) bool { return strings.HasPrefix(path, "/tmp:") }) {
+			t.Errorf("%s has nowhere to put aside what does not fit into memory: %q", name, s.Tmpfs)
+		}
+	}
+}
+
 func TestWorkersGetTheKeysOfAllProviders(t *testing.T) {
 	t.Parallel()
 	example, err := os.ReadFile(".env.example")
