@@ -79,6 +79,9 @@ func (s *serving) load() (*config.Config, error) {
 	if s.embedded && (s.nats != "" || s.redis != "") {
 		return nil, misuse{errors.New("--embedded brings its own servers: leave --nats and --redis out")}
 	}
+	if s.embedded && cfg.NATS.URL != "" { // where enqueue would hand in jobs that nobody here takes
+		return nil, misuse{errors.New("--embedded brings its own servers, but NATS_URL or nats.url names another: leave --embedded out, or them")}
+	}
 	if err := cfg.ReadKeys(); err != nil {
 		return nil, misuse{err}
 	}
