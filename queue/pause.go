@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/drover-batch/drover/jobs"
 )
@@ -11,12 +12,25 @@ import (
 // for all workers. What is lent already goes on. Pausing a batch that has
 // ended is an error.
 func (q *Queue) Pause(ctx context.Context, id, reason string) error {
+	if err := q.unfinished(ctx, id, "pause"); err != nil {
+		return err
+	}
 	_, err := q.update(ctx, id, func(m *manifest) error {
 		if m.State == jobs.Paused && m.Reason == reason && m.Needs == nil {
 			return errUnchanged
 		}
 		return m.pause(reason, nil)
 	})
+	return err
+}
+
+// unfinished refuses what makes no sense for a finished batch, whether or not a
+// worker has noticed that it is: the last one may have stopped before.
+func (q *Queue) unfinished(ctx context.Context, id, verb string) error {
+	p, err := q.Progress(ctx, id)
+	if err == nil && p.State == jobs.Finished {
+		err = fmt.Errorf("batch %s: it is finished; there is nothing to %s", id, verb)
+	}
 	return err
 }
 

@@ -5,12 +5,31 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/drover-batch/drover/jobs"
 )
+
+func TestBatchThatIsFinishedIsNeitherPausedNorCancelledBeforeAWorkerNotices(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 1)
+		d := w.take(w.source("w1"), 1)[0]
+		w.must(d.Done(w.ctx, answer(d, "w1")))
+		time.Sleep(time.Second) // for the broker to take the acknowledgement in
+		if err := w.q.Pause(w.ctx, "b", "lunch"); err == nil || !strings.Contains(err.Error(), "finished") {
+			t.Errorf("pausing it: %v", err)
+		}
+		if _, err := w.q.Cancel(w.ctx, "b"); err == nil || !strings.Contains(err.Error(), "finished") {
+			t.Errorf("cancelling it: %v", err)
+		}
+		if p := w.progress("b"); p.State != jobs.Finished {
+			t.Errorf("it is %s", p.State)
+		}
+	})
+}
 
 func TestSmallBatchDoesNotWaitBehindALargeOne(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
