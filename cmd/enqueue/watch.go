@@ -18,7 +18,7 @@ func newWatch(c *cli) *cobra.Command {
 		Use:   "watch BATCH",
 		Short: "Follow a batch to its end",
 		Long: `Follows a batch until it is over or paused. Interrupting it leaves the batch
-alone.`,
+alone. Servers that are away meanwhile are waited for, up to a minute.`,
 		Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(ctx context.Context, s *wire.Servers) error {
@@ -76,14 +76,21 @@ func (c *cli) answered(ctx context.Context, s *wire.Servers, b *jobs.Batch) erro
 	return &exit{code: exitUnanswered}
 }
 
+// lookPatience is how long a batch is followed that cannot be looked at: servers
+// restart, and it goes on meanwhile.
+const lookPatience = time.Minute
+
 // followBatch looks again and again, so that rates are current even while the
 // numbers stand still. It returns how the batch stood last, nil if it never
 // got to see it.
 func (c *cli) followBatch(ctx context.Context, s *wire.Servers, b *jobs.Batch) (last *standing, err error) {
 	var d display
+	var lost time.Time // since when it cannot be looked at
+	told := c.err
 	if !c.json {
 		d = newDisplay(c.err, plain(b.Name), nil)
 		defer d.close()
+		told = d
 	}
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
@@ -92,18 +99,20 @@ func (c *cli) followBatch(ctx context.Context, s *wire.Servers, b *jobs.Batch) (
 		if ctx.Err() != nil {
 			return last, nil
 		}
-		if err == nil && d == nil {
-			err = c.print(st)
-		}
-		if err != nil {
+		switch {
+		case err == nil:
+			last, lost = st, time.Time{}
+			if err := c.showStanding(d, st); err != nil {
+				return last, err
+			}
+			if st.Over() || st.State == jobs.Paused || s.Embedded {
+				return last, nil
+			}
+		case isUnknown(err) || s.Embedded || !lost.IsZero() && time.Since(lost) > lookPatience:
 			return last, err
-		}
-		last = st
-		if d != nil {
-			d.show(snapshot{done: st.Done, total: st.Total, dead: st.Dead, growing: st.State == jobs.Enqueueing, cost: st.cost})
-		}
-		if st.Over() || st.State == jobs.Paused || s.Embedded {
-			return last, nil
+		case lost.IsZero():
+			lost = time.Now()
+			tell(told, "cannot see how the batch stands, and look again: %v", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -111,4 +120,14 @@ func (c *cli) followBatch(ctx context.Context, s *wire.Servers, b *jobs.Batch) (
 		case <-ticker.C:
 		}
 	}
+}
+
+// showStanding shows how a batch stands to people, or without a display to
+// scripts.
+func (c *cli) showStanding(d display, st *standing) error {
+	if d == nil {
+		return c.print(st)
+	}
+	d.show(snapshot{done: st.Done, total: st.Total, dead: st.Dead, growing: st.State == jobs.Enqueueing, cost: st.cost})
+	return nil
 }
