@@ -168,7 +168,11 @@ func (a *asking) refused(ctx context.Context, call *jobs.Call, no *Refusal) *obs
 		return a.stuck(barred, 0, "%s", no.Reason)
 	case no.Guard == LimiterGuard:
 		return a.sitOut(ctx, no)
-	case a.rest(ctx, no.Wait):
+	}
+	if no.Guard == LedgerGuard && no.Wait > shortly {
+		a.chain.Outages.unpaid(a.link.Model.Name, no.Reason)
+	}
+	if a.rest(ctx, no.Wait) {
 		return nil
 	}
 	return a.stuck(held, no.Wait, "%s", no.Reason)

@@ -3,21 +3,24 @@ package resilience
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/drover-batch/drover/jobs"
 )
 
-// Outages tells of models that do not answer, once for each outage: of a job
-// that waits nobody would know what for. It is shared by the chains of a
-// process and may be used from any goroutine. Nil tells nothing.
+// Outages tells of models that do not answer, once for each outage, and of those
+// that are not asked for want of money: of a job that waits nobody would know
+// what for. It is shared by the chains of a process and may be used from any
+// goroutine. Nil tells nothing.
 type Outages struct {
 	// Tell is given a sentence for people when a call is first kept from a model
-	// whose circuit is open, Over the model when it has answered since. They must
-	// not block.
+	// whose circuit is open, Over the model when it has answered since. A budget
+	// that is spent until its next turn is told, too. They must not block.
 	Tell, Over func(string)
 
 	mu     sync.Mutex
-	models map[string]*outage // those that have failed since they answered last
+	models map[string]*outage   // those that have failed since they answered last
+	short  map[string]time.Time // when it was told last that a model's calls wait for money
 }
 
 type outage struct {
@@ -73,4 +76,30 @@ func (o *Outages) shut(model, reason string) {
 		last = "last with " + one.last
 	}
 	o.Tell(fmt.Sprintf("%s does not answer, %s; %s. Its calls wait, and a few try it now and then", model, last, reason))
+}
+
+// A wait for money of more than shortly is told, and told again after an hour:
+// it is for the next day, week or month.
+const (
+	shortly   = 10 * time.Second
+	tellAgain = time.Hour
+)
+
+// unpaid takes note of a call for which a budget has no room until its next
+// turn.
+func (o *Outages) unpaid(model, reason string) {
+	if o == nil {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := time.Now()
+	if told, ok := o.short[model]; ok && now.Sub(told) < tellAgain {
+		return
+	}
+	if o.short == nil {
+		o.short = make(map[string]time.Time)
+	}
+	o.short[model] = now
+	o.Tell(fmt.Sprintf("%s is not asked for want of money: %s. Its calls wait for the next turn of the budget, or for a higher limit", model, reason))
 }

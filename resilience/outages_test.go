@@ -30,3 +30,19 @@ func TestEachOutageIsToldOnceWithItsReason(t *testing.T) {
 		equal(s, "told after it", strings.Join(told[1:], "\n"), "small is back")
 	})
 }
+
+func TestWaitForTheNextTurnOfABudgetIsTold(t *testing.T) {
+	onStage(t, func(s *scene) {
+		var told []string
+		s.chain.Outages = &Outages{Tell: func(what string) { told = append(told, what) }}
+		s.chain.Links = s.chain.Links[:1]
+		s.enter = refusing("small", Refusal{Guard: LedgerGuard, Reason: "$50.00 of the budget of $50.00 of acme on 2026-11-27 is spent", Wait: time.Minute})
+		s.waits(time.Minute)
+		s.waits(time.Minute)
+		equal(s, "told", strings.Join(told, "\n"), "small is not asked for want of money: "+
+			"$50.00 of the budget of $50.00 of acme on 2026-11-27 is spent. Its calls wait for the next turn of the budget, or for a higher limit")
+		time.Sleep(tellAgain)
+		s.waits(time.Minute)
+		equal(s, "told in the next hour", len(told), 2)
+	})
+}
