@@ -18,6 +18,9 @@ const moment = time.Second
 // sitOut waits in the slot for a model whose quota is used up, or makes an
 // obstacle of it: another model is to be asked, or the job comes back later.
 func (a *asking) sitOut(ctx context.Context, no *Refusal) *obstacle {
+	if own := no.Wait - no.Behind; own > longPause {
+		a.chain.Outages.paused(a.link.Model.Name, no.Reason, own)
+	}
 	stuck := a.overlimit(no.Wait, no.Reason)
 	if stuck == nil {
 		a.rest(ctx, no.Wait)

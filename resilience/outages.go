@@ -9,18 +9,18 @@ import (
 )
 
 // Outages tells of models that do not answer, once for each outage, and of those
-// that are not asked for want of money: of a job that waits nobody would know
-// what for. It is shared by the chains of a process and may be used from any
-// goroutine. Nil tells nothing.
+// that are not asked for a long time, for want of money or of quota: of a job
+// that waits nobody would know what for. It is shared by the chains of a process
+// and may be used from any goroutine. Nil tells nothing.
 type Outages struct {
 	// Tell is given a sentence for people when a call is first kept from a model
-	// whose circuit is open, Over the model when it has answered since. A budget
-	// that is spent until its next turn is told, too. They must not block.
+	// whose circuit is open, and of long waits, Over the model when it has
+	// answered since. They must not block.
 	Tell, Over func(string)
 
-	mu     sync.Mutex
-	models map[string]*outage   // those that have failed since they answered last
-	short  map[string]time.Time // when it was told last that a model's calls wait for money
+	mu      sync.Mutex
+	models  map[string]*outage   // those that have failed since they answered last
+	waiting map[string]time.Time // when a wait was told last
 }
 
 type outage struct {
@@ -78,28 +78,41 @@ func (o *Outages) shut(model, reason string) {
 	o.Tell(fmt.Sprintf("%s does not answer, %s; %s. Its calls wait, and a few try it now and then", model, last, reason))
 }
 
-// A wait for money of more than shortly is told, and told again after an hour:
-// it is for the next day, week or month.
+// A wait for money of more than shortly is told, since it is for the next day,
+// week or month, and one for a quota of more than longPause. Both are told again
+// after an hour.
 const (
 	shortly   = 10 * time.Second
+	longPause = time.Minute
 	tellAgain = time.Hour
 )
 
 // unpaid takes note of a call for which a budget has no room until its next
 // turn.
 func (o *Outages) unpaid(model, reason string) {
+	o.waits(model+" is not asked for want of money", ": "+reason+". Its calls wait for the next turn of the budget, or for a higher limit")
+}
+
+// paused takes note of a call that its quota keeps from a model for so long,
+// because the provider asked for that perhaps.
+func (o *Outages) paused(model, reason string, wait time.Duration) {
+	o.waits(model+" is not asked for now", fmt.Sprintf(": %s. Its calls wait for %v", reason, wait.Round(time.Second)))
+}
+
+// waits tells of a wait, but not of the same one in each call.
+func (o *Outages) waits(what, why string) {
 	if o == nil {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := time.Now()
-	if told, ok := o.short[model]; ok && now.Sub(told) < tellAgain {
+	if told, ok := o.waiting[what]; ok && now.Sub(told) < tellAgain {
 		return
 	}
-	if o.short == nil {
-		o.short = make(map[string]time.Time)
+	if o.waiting == nil {
+		o.waiting = make(map[string]time.Time)
 	}
-	o.short[model] = now
-	o.Tell(fmt.Sprintf("%s is not asked for want of money: %s. Its calls wait for the next turn of the budget, or for a higher limit", model, reason))
+	o.waiting[what] = now
+	o.Tell(what + why)
 }

@@ -31,7 +31,7 @@ func TestEachOutageIsToldOnceWithItsReason(t *testing.T) {
 	})
 }
 
-func TestWaitForTheNextTurnOfABudgetIsTold(t *testing.T) {
+func TestLongWaitsForMoneyAndQuotaAreTold(t *testing.T) {
 	onStage(t, func(s *scene) {
 		var told []string
 		s.chain.Outages = &Outages{Tell: func(what string) { told = append(told, what) }}
@@ -41,8 +41,17 @@ func TestWaitForTheNextTurnOfABudgetIsTold(t *testing.T) {
 		s.waits(time.Minute)
 		equal(s, "told", strings.Join(told, "\n"), "small is not asked for want of money: "+
 			"$50.00 of the budget of $50.00 of acme on 2026-11-27 is spent. Its calls wait for the next turn of the budget, or for a higher limit")
+		s.enter = refusing("small", Refusal{Guard: LimiterGuard, Reason: "the provider asked for a pause", Wait: 25 * time.Minute, Behind: time.Minute})
+		s.waits(25*time.Minute - 30*time.Second)
+		s.enter = refusing("small", Refusal{Guard: LimiterGuard, Reason: "the quota is used up for now", Wait: 5 * time.Minute, Behind: 5 * time.Minute})
+		s.waits(5*time.Minute - 150*time.Second)
+		equal(s, "told of a pause", strings.Join(told[1:], "\n"), "small is not asked for now: the provider asked for a pause. Its calls wait for 24m0s")
+		s.enter = refusing("small", Refusal{Guard: LedgerGuard, Reason: "…", Wait: time.Minute})
 		time.Sleep(tellAgain)
 		s.waits(time.Minute)
-		equal(s, "told in the next hour", len(told), 2)
+		equal(s, "told in the next hour", len(told), 3)
+		s.enter, s.small.script = nil, []reply{failing(jobs.Failure{Kind: jobs.RateLimited, Status: 429, Message: "slow down", RetryAfter: 10 * time.Minute})}
+		s.waits(10 * time.Minute)
+		equal(s, "told of a 429", strings.Join(told[3:], "\n"), "small is not asked for now: rate_limited (429): slow down. Its calls wait for 10m0s")
 	})
 }
