@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -255,7 +256,7 @@ func (s *session) verdict(p jobs.Progress, sum *summary, why error) error {
 		s.say("Stopped. The same command goes on with the %d that are left%s.", sum.left, rest)
 		return &exit{code: exitInterrupted}
 	case p.State == jobs.Paused:
-		s.say("Paused: %s. %s", plain(p.Reason), s.howOn())
+		s.say("Paused: %s. %s", plain(p.Reason), s.howOn(p.Reason))
 		return &exit{code: exitPaused}
 	case p.Dead > 0:
 		s.say("The dead letters are kept: see enqueue dead list %s%s. After enqueue dead replay %[1]s%[2]s, the same command answers them.", s.batch.ID, s.where())
@@ -266,10 +267,14 @@ func (s *session) verdict(p jobs.Progress, sum *summary, why error) error {
 	return nil
 }
 
-// howOn says what gets a paused batch going.
-func (s *session) howOn() string {
-	if s.batch.Budget > 0 {
+// howOn says what gets a paused batch going: where the money is spent, a higher
+// limit of whoever's it is.
+func (s *session) howOn(reason string) string {
+	switch {
+	case strings.Contains(reason, " of batch "+s.batch.ID+" "):
 		return "Run the same command with a higher --budget to go on."
+	case strings.Contains(reason, " is spent, "):
+		return "Raise that limit, in the configuration or with enqueue budget set, and run the same command to go on."
 	}
 	return "Run the same command to go on."
 }
