@@ -279,10 +279,14 @@ func (s *session) howOn(reason string) string {
 	return "Run the same command to go on."
 }
 
-// where is the flag that makes other commands look into the same folder.
+// where are the flags that make other commands look into the same folder.
 func (s *session) where() string {
-	if s.data == "" {
-		return ""
+	where := ""
+	if s.data != "" {
+		where += " --data " + s.data
 	}
-	return " --data " + s.data
+	if s.config != "" {
+		where += " --config " + s.config
+	}
+	return where
 }
