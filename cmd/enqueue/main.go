@@ -10,6 +10,7 @@
 //	enqueue pause|resume|cancel BATCH
 //	enqueue budget list|show NAME|set NAME AMOUNT
 //	enqueue dead list|show|replay|drop
+//	enqueue prices list|show|import
 //	enqueue setup            lay out the streams on NATS, once
 //
 // Exit codes:

@@ -111,7 +111,7 @@ type Worker struct {
 	Data      string        `yaml:"data" default:".drover" help:"folder for what it keeps, embedded servers included"`
 	Spool     Bytes         `yaml:"spool" default:"1GiB" min:"0" help:"most that may wait in that folder for NATS to come back; no calls are made once it is full. 0 keeps nothing there: answers then wait in their slots, and are lost after queue.store_patience"`
 	Allowance jobs.USD      `yaml:"allowance" help:"US dollars that the calls of one batch to one model may go on to cost in this worker while Redis is away. The amount is held beforehand, in every budget that applies. 0: no new calls then"`
-	HTTP      string        `yaml:"http" default:"127.0.0.1:8080" help:"address of health, metrics and dashboard; off for none"`
+	HTTP      string        `yaml:"http" default:"127.0.0.1:8080" help:"address of health checks and metrics; off for none"`
 }
 
 // Queue is how jobs are kept in JetStream. All processes of a fleet must agree
