@@ -19,6 +19,7 @@ type runFlags struct {
 	out         string
 	errors      string
 	concurrency int
+	bounded     bool // by --concurrency
 	verbose     bool
 }
 
@@ -40,7 +41,10 @@ them.`,
   enqueue run archive.zip --sample 20 --budget 50
   enqueue run requests.jsonl --base-url http://127.0.0.1:11434/v1 --model llama3.2`,
 		Args: somePaths,
-		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), &r, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r.bounded = cmd.Flags().Changed("concurrency")
+			return c.run(cmd.Context(), &r, args)
+		},
 	}
 	r.register(cmd)
 	r.sampleFlags(cmd)
@@ -59,7 +63,7 @@ func (c *cli) run(ctx context.Context, r *runFlags, paths []string) error {
 		return misused(errors.New("run brings its own servers: leave --nats and --redis out, or hand the documents to theirs with enqueue submit"))
 	}
 	var flags []config.Flag
-	if r.concurrency != 0 {
+	if r.bounded {
 		flags = append(flags, config.Flag{Name: "--concurrency", Path: "worker.slots", Value: strconv.Itoa(r.concurrency)})
 	}
 	cfg, err := c.load(flags...)

@@ -37,6 +37,9 @@ costs at the most. Nobody is asked and nothing is enqueued.`,
 }
 
 func (c *cli) show(ctx context.Context, in *input, paths []string, count int) error {
+	if count < 1 {
+		return misused(fmt.Errorf("--count %d: show at least 1 document", count))
+	}
 	p, f, err := c.plan(ctx, in, paths)
 	if err != nil {
 		return err

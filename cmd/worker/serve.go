@@ -60,7 +60,7 @@ func (s *serving) settings() (*config.Config, error) {
 			source.Flags = append(source.Flags, f)
 		}
 	}
-	if s.slots != 0 {
+	if s.root.Flags().Changed("slots") {
 		source.Flags = append(source.Flags, config.Flag{Name: "--slots", Path: "worker.slots", Value: strconv.Itoa(s.slots)})
 	}
 	cfg, err := config.Load(source)
