@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -112,6 +113,7 @@ func (s *serving) serve(ctx context.Context) (err error) {
 	for _, note := range servers.Notes {
 		log.Warn().Msg(note)
 	}
+	hear(servers.NATS, log)
 
 	metrics := ops.NewMetrics()
 	worker, err := wire.New(ctx, wire.Parts{
@@ -178,6 +180,16 @@ func ready(ctx context.Context, s *wire.Servers, w *wire.Worker) error {
 		return fmt.Errorf("redis is away: %w", err)
 	}
 	return nil
+}
+
+// hear says once that NATS is away, and once that it is back.
+func hear(nc *nats.Conn, log zerolog.Logger) {
+	nc.SetDisconnectErrHandler(func(nc *nats.Conn, err error) {
+		if !nc.IsClosed() { // by ourselves, in the end
+			log.Warn().Err(err).Msg("NATS is away: running calls finish, their answers wait on disk, and no jobs are taken until it is back")
+		}
+	})
+	nc.SetReconnectHandler(func(*nats.Conn) { log.Info().Msg("NATS is back") })
 }
 
 // measure registers what is read rather than counted.

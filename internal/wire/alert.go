@@ -24,14 +24,13 @@ type Alerted struct {
 // herald hands on the alerts of soft limits, apart from everything else: a
 // webhook may take its time.
 func (w *Worker) herald(ctx context.Context) {
+	var trouble murmur
 	every(ctx, 5*time.Second, func() {
 		err := w.Ledger.Alerts(ctx, w.parts.Redis, func(a budget.Alert) error {
 			w.announce(ctx, a)
 			return nil
 		})
-		if err != nil && ctx.Err() == nil {
-			w.parts.Log.Debug().Err(err).Msg("looking for alerts")
-		}
+		trouble.tell(ctx, w.parts.Log, err, "looking for alerts")
 	})
 }
 

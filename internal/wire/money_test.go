@@ -200,6 +200,9 @@ func TestRedisAwayStopsNewCallsAndLosesNothing(t *testing.T) {
 		}
 		took := w.untilOver("contracts")
 		w.answered("contracts")
+		if !w.log.says("Redis is away: running calls finish") || !w.log.says("Redis is back") {
+			t.Error("nobody was told")
+		}
 		if w.paid() != 100 || took > time.Minute {
 			t.Errorf("paid for %d calls of 100 jobs, and it took %v after Redis was back", w.paid(), took)
 		}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/queue"
 	"github.com/drover-batch/drover/resilience"
@@ -15,14 +17,13 @@ import (
 // tend does every few seconds what some replica has to do for the fleet.
 func (w *Worker) tend(ctx context.Context) {
 	w.deaf = time.Now()
+	var trouble murmur
 	every(ctx, 5*time.Second, func() {
 		err := w.bookLapsed(ctx)
 		if err != nil {
 			w.deaf = time.Now()
 		}
-		if err = errors.Join(err, w.sweep(ctx), w.goOn(ctx)); err != nil && ctx.Err() == nil {
-			w.parts.Log.Debug().Err(err).Msg("looking after budgets")
-		}
+		trouble.tell(ctx, w.parts.Log, errors.Join(err, w.sweep(ctx), w.goOn(ctx)), "looking after budgets")
 		w.keepsUp()
 		if w.spool != nil {
 			if err := w.spool.adopt(); err != nil {
@@ -48,6 +49,37 @@ func (w *Worker) keepsUp() {
 	}
 }
 
+// murmur tells of errors in the background, and of the same one once.
+type murmur struct{ last string }
+
+func (m *murmur) tell(ctx context.Context, log zerolog.Logger, err error, doing string) {
+	if ctx.Err() != nil {
+		return
+	}
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != m.last && err != nil {
+		log.Debug().Err(err).Msg(doing)
+	}
+	m.last = text
+}
+
+// hears says once that Redis is away, and once that it is back. With an allowance
+// calls go on, which is told where it is used.
+func (w *Worker) hears(ctx context.Context, err error) {
+	switch {
+	case ctx.Err() != nil || w.allowance != nil:
+	case err != nil && !w.cutOff:
+		w.cutOff = true
+		w.parts.Log.Warn().Err(err).Msg("Redis is away: running calls finish, and no new ones are made until it is back")
+	case err == nil && w.cutOff:
+		w.cutOff = false
+		w.parts.Log.Info().Msg("Redis is back")
+	}
+}
+
 // every does something again and again until ctx ends, and then not once more.
 func every(ctx context.Context, period time.Duration, do func()) {
 	ticker := time.NewTicker(period)
@@ -69,6 +101,7 @@ func every(ctx context.Context, period time.Duration, do func()) {
 // and the money was spent all the same.
 func (w *Worker) bookLapsed(ctx context.Context) error {
 	lapsed, err := w.Ledger.Lapsed(ctx, w.parts.Redis)
+	w.hears(ctx, err)
 	if err != nil || len(lapsed) == 0 {
 		return err
 	}

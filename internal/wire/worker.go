@@ -78,6 +78,7 @@ type Worker struct {
 	swept    time.Time // when sweep last looked
 	deaf     time.Time // when the shared state could last not be asked
 	slow     bool      // it was said that NATS is behind
+	cutOff   bool      // it was said that Redis is away
 
 	shortages *queue.Shortages
 	webhook   *webhook // nil if there is none
