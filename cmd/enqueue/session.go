@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -240,7 +242,21 @@ func (s *session) conclude(ctx context.Context, why error) error {
 	default:
 		_, err = s.out.Write(sum.machine(s.batch.ID, p.State))
 	}
+	s.remind(sum)
 	return errors.Join(err, s.verdict(p, sum, why))
+}
+
+// remind says that there are answers of models that the chain has no more: who
+// has changed it may think that they are of the new ones.
+func (s *session) remind(sum *summary) {
+	models, _ := s.cfg.Chain(s.batch.Chain)
+	for _, name := range slices.Sorted(maps.Keys(sum.models)) {
+		n := sum.models[name].answers
+		if n == 0 || slices.ContainsFunc(models, func(m jobs.Model) bool { return m.Name == name }) {
+			continue
+		}
+		s.say("%s by %s, which the chain %s has no more: what is answered stays so, and another --name asks about it anew", counted(n, "answer"), plain(name), s.batch.Chain)
+	}
 }
 
 // verdict says how it ended, where that is not plain from the summary.
