@@ -80,12 +80,17 @@ func (c *cli) answered(ctx context.Context, s *wire.Servers, b *jobs.Batch) erro
 // restart, and it goes on meanwhile.
 const lookPatience = time.Minute
 
+// starved is how many looks tell that a batch waits for documents that nobody
+// brings.
+const starved = 20
+
 // followBatch looks again and again, so that rates are current even while the
 // numbers stand still. It returns how the batch stood last, nil if it never
 // got to see it.
 func (c *cli) followBatch(ctx context.Context, s *wire.Servers, b *jobs.Batch) (last *standing, err error) {
 	var d display
 	var lost time.Time // since when it cannot be looked at
+	idle := 0          // looks in a row at which nothing was left to do, and more to come
 	told := c.err
 	if !c.json {
 		d = newDisplay(c.err, plain(b.Name), nil)
@@ -101,6 +106,12 @@ func (c *cli) followBatch(ctx context.Context, s *wire.Servers, b *jobs.Batch) (
 		}
 		switch {
 		case err == nil:
+			if idle++; st.State != jobs.Enqueueing || st.Queued+st.Running > 0 || last == nil || st.Total != last.Total {
+				idle = 0
+			}
+			if idle == starved {
+				tell(told, "all that is in is done, and the batch waits for more documents: if enqueue submit was interrupted, the same command goes on")
+			}
 			last, lost = st, time.Time{}
 			if err := c.showStanding(d, st); err != nil {
 				return last, err

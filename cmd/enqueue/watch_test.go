@@ -33,8 +33,10 @@ func (f *failing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	return next
 }
 
-func TestWatchSurvivesARestartOfTheServers(t *testing.T) {
-	t.Parallel()
+// begun is a batch whose documents are not all in, and servers that are not this
+// process's.
+func begun(t *testing.T) (*wire.Servers, *jobs.Batch) {
+	t.Helper()
 	cfg, err := config.Load(config.Source{Environ: []string{"DROVER_WORKER_DATA=" + t.TempDir()}})
 	if err != nil {
 		t.Fatal(err)
@@ -43,19 +45,25 @@ func TestWatchSurvivesARestartOfTheServers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
 	b := &jobs.Batch{ID: "b", Name: "b", Tenant: "acme", Chain: "default"}
 	if _, err := s.Queue.Enqueue(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
+	s.Embedded = false
+	return s, b
+}
+
+func TestWatchSurvivesARestartOfTheServers(t *testing.T) {
+	t.Parallel()
+	s, b := begun(t)
 	if err := s.Queue.Pause(t.Context(), "b", "lunch"); err != nil {
 		t.Fatal(err)
 	}
-	s.Embedded = false // somebody else's
 	away := new(failing)
 	away.left.Store(2)
 	s.Redis.AddHook(away)
@@ -66,5 +74,29 @@ func TestWatchSurvivesARestartOfTheServers(t *testing.T) {
 	}
 	if n := strings.Count(out.String(), "cannot see how the batch stands"); n != 1 {
 		t.Errorf("it was said %d times that the batch cannot be seen:\n%s", n, &out)
+	}
+}
+
+// until ends something when a text is written.
+type until struct {
+	text string
+	end  context.CancelFunc
+}
+
+func (u *until) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), u.text) {
+		u.end()
+	}
+	return len(p), nil
+}
+
+func TestWatchSaysThatABatchWaitsForItsDocuments(t *testing.T) {
+	t.Parallel()
+	s, b := begun(t)
+	ctx, said := context.WithTimeout(t.Context(), patience)
+	defer said()
+	c := &cli{err: &until{"the batch waits for more documents", said}}
+	if err := c.watch(ctx, s, b); !hasCode(err, exitInterrupted) || !errors.Is(ctx.Err(), context.Canceled) {
+		t.Errorf("it ended with %v, and did not say so", err)
 	}
 }
