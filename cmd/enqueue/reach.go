@@ -17,6 +17,9 @@ func (c *cli) load(more ...config.Flag) (*config.Config, error) {
 	s := config.Source{Path: c.config, Price: llm.Lookup, PriceFile: llm.PriceFile, Flags: more}
 	if c.model != "" || c.baseURL != "" {
 		s.Single = &config.Single{Model: c.model, BaseURL: c.baseURL}
+		if file := os.Getenv("DROVER_CONFIG"); file != "" && c.config == "" {
+			c.say("note: %s, which DROVER_CONFIG names, is passed over, its limits and budgets too: --model stands alone", file)
+		}
 	}
 	for _, f := range []config.Flag{
 		{Name: "--data", Path: "worker.data", Value: c.data},
