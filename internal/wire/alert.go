@@ -26,12 +26,28 @@ type Alerted struct {
 func (w *Worker) herald(ctx context.Context) {
 	var trouble murmur
 	every(ctx, 5*time.Second, func() {
-		err := w.Ledger.Alerts(ctx, w.parts.Redis, func(a budget.Alert) error {
-			w.announce(ctx, a)
-			return nil
-		})
-		trouble.tell(ctx, w.parts.Log, err, "looking for alerts")
+		trouble.tell(ctx, w.parts.Log, w.heralded(ctx), "looking for alerts")
 	})
+}
+
+func (w *Worker) heralded(ctx context.Context) error {
+	return w.Ledger.Alerts(ctx, w.parts.Redis, func(a budget.Alert) error {
+		w.announce(ctx, a)
+		return nil
+	})
+}
+
+// lastWord hands on the alerts of the last calls: where Redis ends with this
+// process, nobody else will. One that is to stop at once says nothing more.
+func (w *Worker) lastWord(working context.Context) {
+	if working.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(working, 5*time.Second)
+	defer cancel()
+	if err := w.heralded(ctx); err != nil {
+		w.parts.Log.Debug().Err(err).Msg("looking for the last alerts")
+	}
 }
 
 // announce tells of an alert everywhere. What cannot be reached is told in the

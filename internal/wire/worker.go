@@ -212,6 +212,7 @@ func (w *Worker) Run(taking, working context.Context) error {
 	cut(nil)
 	stop()
 	background.Wait()
+	w.lastWord(working)
 	w.farewell()
 	w.log.Close(context.WithoutCancel(working))
 	return errors.Join(w.source.Close(), w.spool.close())
