@@ -8,6 +8,7 @@ import (
 
 	"github.com/drover-batch/drover/internal/wire"
 	"github.com/drover-batch/drover/jobs"
+	"github.com/drover-batch/drover/queue"
 )
 
 func newPause(c *cli) *cobra.Command {
@@ -30,6 +31,9 @@ func newResume(c *cli) *cobra.Command {
 			limit, err := parseBudget(budget)
 			if err != nil {
 				return err
+			}
+			if b.State == jobs.Cancelled {
+				return fmt.Errorf("batch %s: %w", b.ID, queue.ErrCancelled)
 			}
 			if err := s.Queue.SetBudget(ctx, b.ID, limit); err != nil {
 				return err

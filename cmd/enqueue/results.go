@@ -65,20 +65,43 @@ func (t *target) files() []string {
 	return slices.DeleteFunc([]string{t.out, t.failures()}, func(path string) bool { return path == "-" })
 }
 
-// spares refuses to write the results over what is to be read.
+// spares refuses to write the results over what is to be read: a file that is
+// named, or one in a folder or behind a pattern that holds no earlier results.
 func (t *target) spares(paths []string) error {
-	for _, path := range paths {
-		read, err := os.Stat(path)
-		if err != nil || read.IsDir() {
+	for _, file := range t.files() {
+		written, err := os.Stat(file)
+		if err != nil || !written.Mode().IsRegular() {
 			continue
 		}
-		for _, file := range t.files() {
-			if written, err := os.Stat(file); err == nil && os.SameFile(read, written) {
-				return fmt.Errorf("the results would be written over %s, which is to be read: name another file with --out or --errors", path)
+		for _, path := range paths {
+			read, err := os.Stat(path)
+			found := err != nil && strings.ContainsAny(path, "*?[") || err == nil && read.IsDir() && inside(file, path)
+			if err == nil && os.SameFile(read, written) || found && !holdsResults(file) {
+				return fmt.Errorf("the results would be written over %s, which is to be read: name another file with --out or --errors", file)
 			}
 		}
 	}
 	return nil
+}
+
+// inside reports whether a file is below a folder.
+func inside(file, folder string) bool {
+	both := absolute([]string{folder, file})
+	rel, err := filepath.Rel(both[0], both[1])
+	return err == nil && filepath.IsLocal(rel)
+}
+
+// holdsResults reports whether a file is empty or begins as one of ours does.
+func holdsResults(file string) bool {
+	f, err := os.Open(file)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	head, err := io.ReadAll(io.LimitReader(f, 64))
+	return err == nil && (len(head) == 0 || slices.ContainsFunc([]string{`{"custom_id":`, `{"id":"batch_req_`, `"custom_id","source"`}, func(begin string) bool {
+		return strings.HasPrefix(string(head), begin)
+	}))
 }
 
 // write writes every outcome of the batch, whole files or none, and counts

@@ -226,7 +226,13 @@ func (s *session) conclude(ctx context.Context, why error) error {
 	sum := newSummary(time.Since(s.started))
 	sum.unpriced = s.unpriced()
 	s.target.csv = isCSV(s.target.out)
-	s.target.openAI = s.intake.openAI && !s.target.csv
+	ready := s.intake.openAI
+	if s.intake.documents == 0 { // it was stopped before it had read any
+		if ready, err = cameReady(ctx, s.servers.Queue, s.batch.ID); err != nil {
+			return err
+		}
+	}
+	s.target.openAI = ready && !s.target.csv
 	if err := s.target.write(ctx, s.servers.Queue, s.batch.ID, sum); err != nil {
 		return err
 	}

@@ -44,6 +44,8 @@ func distrust(err error, setting, plain, secure, used string) string {
 		return fmt.Sprintf("Say whom to trust with %s.ca_file, and reach the server by a name that its certificate has", setting)
 	case op != nil && op.Op == "remote error": // as crypto/tls calls what the other side objects to
 		return fmt.Sprintf("Give a certificate that the server trusts with %s.cert_file and key_file", setting)
+	case used == secure && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)): // before it could say why
+		return fmt.Sprintf("It hung up: if it wants a certificate, give one that the server trusts with %s.cert_file and key_file", setting)
 	case garbled || errors.Is(err, io.EOF) && used == secure:
 		return fmt.Sprintf("A server without TLS is reached as %s://", plain)
 	case errors.Is(err, io.EOF):

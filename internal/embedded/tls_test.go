@@ -7,10 +7,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,5 +108,30 @@ func TestNATSIsReachedOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	refuses(t, try(nil), "signed by unknown authority. Say whom to trust with nats.tls.ca_file")
-	refuses(t, try(&tls.Config{RootCAs: w.pool}), "certificate required. Give a certificate that the server trusts with nats.tls.cert_file")
+	refuses(t, try(&tls.Config{RootCAs: w.pool}), "that the server trusts with nats.tls.cert_file")
+}
+
+// A server that wants a certificate may hang up before its word of that is read.
+func TestServerThatHangsUpMayWantACertificate(t *testing.T) {
+	t.Parallel()
+	w := newTrust(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = io.WriteString(conn, `INFO {"server_id":"X","version":"2.15.2","tls_required":true}`+"\r\n")
+		_ = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{w.pair}}).Handshake()
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = conn.Close()
+	})
+	_, _, err = embedded.ConnectNATS(t.Context(), embedded.NATSOptions{URL: "tls://" + l.Addr().String(), TLS: &tls.Config{RootCAs: w.pool}})
+	refuses(t, err, "It hung up: if it wants a certificate, give one that the server trusts with nats.tls.cert_file and key_file")
+	_ = l.Close()
+	serving.Wait()
 }
