@@ -116,7 +116,24 @@ func (s *serving) serve(ctx context.Context) (err error) {
 	hear(servers.NATS, log)
 
 	metrics := ops.NewMetrics()
-	worker, err := wire.New(ctx, wire.Parts{
+	var worker *wire.Worker
+	begun := make(chan struct{}) // before that it may read back for minutes what was spent
+	if cfg.Worker.HTTP != "" {
+		server, err := ops.Listen(cfg.Worker.HTTP, metrics, func(ctx context.Context) error {
+			select {
+			case <-begun:
+				return ready(ctx, servers, worker)
+			default:
+				return errors.New("the worker begins: what was spent is read back if Redis has lost it")
+			}
+		})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, server.Close()) }()
+		log.Info().Str("address", server.Addr()).Msg("health checks and metrics")
+	}
+	worker, err = wire.New(ctx, wire.Parts{
 		Config: cfg, Queue: servers.Queue, Redis: servers.Redis, ID: wire.ProcessID(),
 		Spool:     filepath.Join(cfg.Worker.Data, wire.SpoolFolder),
 		OnOutcome: metrics.Outcome, OnWaste: metrics.Deferred, OnAlert: metrics.Alert, Log: log,
@@ -124,15 +141,8 @@ func (s *serving) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	close(begun)
 	measure(metrics, worker, servers)
-	if cfg.Worker.HTTP != "" {
-		server, err := ops.Listen(cfg.Worker.HTTP, metrics, func(ctx context.Context) error { return ready(ctx, servers, worker) })
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, server.Close()) }()
-		log.Info().Str("address", server.Addr()).Msg("health checks and metrics")
-	}
 	return s.work(ctx, cfg, worker, log)
 }
 
