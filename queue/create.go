@@ -35,6 +35,8 @@ type Queue struct {
 	away atomic.Pointer[time.Time] // when NATS was last missed
 	room *room
 
+	claims sightings
+
 	limit      int // most bytes of one message's body
 	groupBytes int // most bytes of a group of jobs
 }
