@@ -247,7 +247,7 @@ func (r *rebuilding) add(s jobs.Spend, now time.Time) {
 		r.drop = append(r.drop, h.where, h.field)
 		delete(r.holds, s.Call)
 	}
-	if h != nil || now.Sub(s.At) < recent || s.Billing == jobs.Presumed {
+	if h != nil || now.Sub(s.At.Add(s.Took)) < recent || s.Billing == jobs.Presumed {
 		r.left = append(r.left, s.Call)
 	}
 	cost, mode := settled(s.Billing, s.Cost, s.Cost)

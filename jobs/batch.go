@@ -134,6 +134,10 @@ func slug(name string) string {
 	return s
 }
 
+// MostWeight is the largest weight of a batch: what is shared is counted in
+// integers.
+const MostWeight = 1_000_000
+
 // Validate reports what is wrong with a batch before it is registered.
 func (b *Batch) Validate() error {
 	var errs []error
@@ -146,8 +150,11 @@ func (b *Batch) Validate() error {
 	if b.Tenant == "" {
 		errs = append(errs, errors.New("a batch needs a tenant"))
 	}
-	if b.Budget < 0 || b.Weight < 0 {
-		errs = append(errs, errors.New("budget and weight cannot be negative"))
+	if b.Budget < 0 {
+		errs = append(errs, errors.New("a budget cannot be negative"))
+	}
+	if b.Weight < 0 || b.Weight > MostWeight {
+		errs = append(errs, fmt.Errorf("weight %d: use 1 to %d", b.Weight, MostWeight))
 	}
 	return errors.Join(append(errs, b.WhenSpent.Validate(), b.WhenLimited.Validate(), b.Overflow.Validate(), b.Guardrails.Validate(), b.Dedupe.Validate(), b.validateShares())...)
 }

@@ -73,7 +73,9 @@ type Spend struct {
 	Batch   string    `json:"batch"`
 	Tenant  string    `json:"tenant"`
 	Model   string    `json:"model"`
-	At      time.Time `json:"at"`
+	At      time.Time `json:"at"` // when its call began: the turns of budgets go by that
 	Cost    USD       `json:"cost"`
 	Billing Billing   `json:"billing"`
+
+	Took time.Duration `json:"took,omitempty"` // 0 if nobody knows
 }

@@ -14,7 +14,8 @@ import (
 )
 
 // Claim is a job's word that it will see to a request, so that identical ones
-// wait for its answer. It lapses unless renewed.
+// wait for its answer. It lapses unless renewed: whoever wants it has then seen
+// no renewal for a lease, by its own clock.
 type Claim struct {
 	q   *Queue
 	key string
@@ -26,7 +27,38 @@ type Claim struct {
 
 type claimant struct {
 	Job   jobs.ID   `json:"job"`
-	Until time.Time `json:"until"` // by the clock of whoever claimed it
+	Until time.Time `json:"until"` // by the clock of whoever claimed it; for people, and earlier builds
+}
+
+// sightings are the claims that others were seen to have: clocks of workers
+// cannot be compared, so a claim is not asked until when it lasts.
+type sightings struct {
+	mu   sync.Mutex
+	seen map[string]sighting // by key
+}
+
+type sighting struct {
+	revision uint64
+	since    time.Time
+}
+
+// mostSightings bounds how many are kept; those that are dropped are waited for
+// anew.
+const mostSightings = 4096
+
+// lapsed reports whether a claim has not changed for a lease.
+func (s *sightings) lapsed(key string, revision uint64, lease time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if old, ok := s.seen[key]; ok && old.revision == revision {
+		return now.Sub(old.since) >= lease
+	}
+	if s.seen == nil || len(s.seen) >= mostSightings {
+		s.seen = map[string]sighting{}
+	}
+	s.seen[key] = sighting{revision, now}
+	return false
 }
 
 // ErrClaimed says that another job sees to a request.
@@ -52,7 +84,7 @@ func (q *Queue) Claim(ctx context.Context, key string, id jobs.ID, lease time.Du
 		return nil, false, fmt.Errorf("claiming a request: %w", err)
 	}
 	var other claimant
-	if err := json.Unmarshal(e.Value(), &other); err == nil && other.Job != id && time.Now().Before(other.Until) {
+	if err := json.Unmarshal(e.Value(), &other); err == nil && other.Job != id && !q.claims.lapsed(c.key, e.Revision(), lease) {
 		return nil, false, ErrClaimed
 	}
 	c.rev = e.Revision()

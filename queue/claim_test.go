@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"encoding/json"
+	"errors"
 	"testing"
 	"time"
 
@@ -27,6 +29,38 @@ func TestClaimWhoseRenewalLostItsReplyIsKept(t *testing.T) {
 		_, fresh, err := w.q.Claim(w.ctx, "request", jobs.NewID("b", "1"), 30*time.Second)
 		if err != nil || !fresh {
 			t.Errorf("it is not let go of: %v", err)
+		}
+	})
+}
+
+// A claim was taken for lapsed by the clock of whoever looked: where the
+// claimant's was behind, its request was paid for again.
+func TestClaimOfAClockThatIsBehindIsKept(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		const lease = 30 * time.Second
+		behind, err := json.Marshal(claimant{Job: jobs.NewID("b", "0"), Until: time.Now().Add(lease - time.Hour)})
+		w.must(err)
+		key := "claim-" + cacheKey("request")
+		taken := func() bool {
+			_, fresh, err := w.q.Claim(w.ctx, "request", jobs.NewID("b", "1"), lease)
+			if err != nil && !errors.Is(err, ErrClaimed) || fresh {
+				t.Fatalf("fresh %v, %v", fresh, err)
+			}
+			return err == nil
+		}
+		for range 10 {
+			_, err = w.q.cache.Put(w.ctx, key, behind) // it is claimed, and renewed
+			w.must(err)
+			for range 5 {
+				if taken() {
+					t.Fatal("it was taken from its claimant, who is alive")
+				}
+				time.Sleep(2 * time.Second)
+			}
+		}
+		time.Sleep(lease)
+		if !taken() {
+			t.Error("its claimant is dead, and still has it")
 		}
 	})
 }

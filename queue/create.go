@@ -36,6 +36,8 @@ type Queue struct {
 	consumers atomic.Int64              // of jobs, when last counted
 	room      *room
 
+	claims sightings
+
 	limit      int // most bytes of one message's body
 	groupBytes int // most bytes of a group of jobs
 }

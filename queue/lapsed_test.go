@@ -2,6 +2,7 @@ package queue
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -58,6 +59,36 @@ func TestPresumedCallIsReplacedByWhatItTurnsOutToBe(t *testing.T) {
 		}
 		if !slices.Equal(lapsed, []string{"dead"}) || !slices.Equal(all, []string{"wasted", "dead"}) {
 			t.Errorf("wasted are %v, of which presumed %v", all, lapsed)
+		}
+	})
+}
+
+// The ledger counts a call in the turn of a window in which it was admitted: one
+// that ended after midnight was of the next day once the sums were rebuilt.
+func TestBookHasACallOfTheDayInWhichItBegan(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 2)
+		s := w.source("w1")
+		began := time.Now()
+		call := paid("over midnight", 1, 3)
+		call.Started, call.Took = began, time.Minute
+		many := make([]jobs.Attempt, 500) // do not fit a header
+		for i := range many {
+			many[i] = call
+			many[i].Call = fmt.Sprintf("%s, of many %d", call.Call, i)
+		}
+		for i, d := range w.take(s, 2) {
+			w.must(d.Done(w.ctx, answer(d, "w1", [][]jobs.Attempt{{call}, many}[i]...)))
+		}
+		n := 0
+		for spend, err := range w.q.Book(w.ctx) {
+			w.must(err)
+			if n++; spend.At.Sub(began).Abs() > time.Microsecond || spend.Took != time.Minute {
+				t.Fatalf("%s: %v after it began, it took %v", spend.Call, spend.At.Sub(began), spend.Took)
+			}
+		}
+		if n != 501 {
+			t.Errorf("%d calls", n)
 		}
 	})
 }

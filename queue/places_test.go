@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -351,6 +352,30 @@ func TestBatchThatLostItsConsumerIsNotTriedInABusyLoop(t *testing.T) {
 		}
 		if took := time.Since(s.began); took < 2*time.Second {
 			t.Errorf("it was looked at a hundred times in %v", took)
+		}
+	})
+}
+
+// With three other tenants, one batch of a weight beyond all measure crashed
+// every worker: integers ran over.
+func TestWeightBeyondAllMeasureIsRefused(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		for i := range 4 {
+			b := batch(fmt.Sprint("b", i))
+			b.Tenant, b.Weight = b.ID, jobs.MostWeight
+			w.enqueue(b, 10)
+		}
+		s := w.source("w1")
+		w.take(s, 1)
+		if _, err := s.Newcomers(w.ctx, 4); err != nil {
+			t.Error(err)
+		}
+		b := batch("heavy")
+		if b.Weight = 1 << 62; b.Validate() == nil {
+			t.Error("it is taken")
+		}
+		if _, err := w.q.Enqueue(w.ctx, b); err == nil || !strings.Contains(err.Error(), "weight 4611686018427387904") {
+			t.Errorf("got %v", err)
 		}
 	})
 }

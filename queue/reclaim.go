@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -46,8 +48,19 @@ func (q *Queue) takeBack(ctx context.Context, c *jetstream.ConsumerInfo) error {
 	}
 	cfg := q.consumerConfig(c.Name)
 	cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, c.AckFloor.Stream+1
-	_, err = q.js.CreateConsumer(ctx, q.stream("JOBS"), cfg)
-	return err
+	for began, wait := time.Now(), firstWait; ; wait = min(2*wait, lastWait) {
+		_, err = q.js.CreateConsumer(ctx, q.stream("JOBS"), cfg)
+		if !stumbled(err) || time.Since(began) > q.cfg.StorePatience || pause(ctx, wait) != nil {
+			return err
+		}
+	}
+}
+
+// stumbled reports whether the broker could not write down a new consumer. One
+// of the same name that it has just removed may be in its way for a moment.
+func stumbled(err error) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && api.Code == http.StatusInternalServerError && api.ErrorCode == jetstream.JSErrCodeConsumerCreate && !storeless(err)
 }
 
 // resume has every job of the batch looked up from now on before it is paid

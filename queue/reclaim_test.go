@@ -1,9 +1,41 @@
 package queue
 
 import (
+	"context"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
+
+// stumbling is a broker that cannot write down the first consumers it is to
+// make, as a real one in the moment after it removed another of that name.
+type stumbling struct {
+	jetstream.JetStream
+	left int
+}
+
+func (s *stumbling) CreateConsumer(ctx context.Context, stream string, c jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	if s.left--; s.left >= 0 {
+		return nil, &jetstream.APIError{Code: 500, ErrorCode: 10012, Description: "rename o.dat.tmp o.dat: no such file or directory"}
+	}
+	return s.JetStream.CreateConsumer(ctx, stream, c)
+}
+
+func TestReclaimGoesOnWhereTheBrokerStumbles(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 3)
+		s := w.source("killed")
+		w.take(s, 2)
+		w.must(s.Close())
+		w.q.js = &stumbling{w.q.js, 2}
+		w.must(w.q.Reclaim(w.ctx))
+		w.finishAll(w.source("next"), "b")
+		if n := len(w.outcomes("b")); n != 3 {
+			t.Errorf("%d outcomes", n)
+		}
+	})
+}
 
 func TestReclaimedJobsAreLentAtOnce(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {

@@ -21,7 +21,8 @@ const mostSpendBytes = 32 << 10
 type spend struct {
 	Call    string       `json:"c"`
 	Model   string       `json:"m"`
-	At      int64        `json:"t"` // microseconds
+	At      int64        `json:"t"` // microseconds, as Took
+	Took    int64        `json:"d,omitempty"`
 	Cost    jobs.USD     `json:"$"`
 	Billing jobs.Billing `json:"b"`
 }
@@ -33,7 +34,7 @@ func setSpends(m *nats.Msg, tenant string, attempts []jobs.Attempt) {
 	var paid []spend
 	for _, a := range attempts {
 		if a.Cost != 0 {
-			paid = append(paid, spend{a.Call, a.Model, a.Started.Add(a.Took).UnixMicro(), a.Cost, a.Billing})
+			paid = append(paid, spend{a.Call, a.Model, a.Started.UnixMicro(), a.Took.Microseconds(), a.Cost, a.Billing})
 		}
 	}
 	if len(paid) == 0 {
@@ -63,7 +64,7 @@ func spends(batch string, h nats.Header) (entries []jobs.Spend, fits bool, err e
 	for _, s := range paid {
 		entries = append(entries, jobs.Spend{
 			Call: s.Call, Batch: batch, Tenant: h.Get(tenantHeader), Model: s.Model,
-			At: time.UnixMicro(s.At).UTC(), Cost: s.Cost, Billing: s.Billing,
+			At: time.UnixMicro(s.At).UTC(), Took: time.Duration(s.Took) * time.Microsecond, Cost: s.Cost, Billing: s.Billing,
 		})
 	}
 	return entries, true, nil
@@ -76,7 +77,7 @@ func spendsOf(batch, tenant string, attempts []jobs.Attempt) []jobs.Spend {
 		if a.Cost != 0 {
 			entries = append(entries, jobs.Spend{
 				Call: a.Call, Batch: batch, Tenant: tenant, Model: a.Model,
-				At: a.Started.Add(a.Took).UTC(), Cost: a.Cost, Billing: a.Billing,
+				At: a.Started.UTC(), Took: a.Took, Cost: a.Cost, Billing: a.Billing,
 			})
 		}
 	}

@@ -39,6 +39,15 @@ func TestRaisedLimitGoesOnByItself(t *testing.T) {
 			w.stop("a", "b")
 			w.start("a", "b")
 		},
+		"of the tenant, and the model is called otherwise by now": func(w *world) {
+			w.config.Budgets[0].Limit = jobs.Dollar
+			m := w.config.Models["small"]
+			m.Name = "tiny"
+			w.config.Models = map[string]jobs.Model{"tiny": m}
+			w.config.Chains = map[string]config.Chain{"default": {Models: []string{"tiny"}}}
+			w.stop("a", "b")
+			w.start("a", "b")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, limiting(config.Budget{Name: "acme", Tenant: "acme", Limit: jobs.Dollars(0.004)}), func(w *world) {

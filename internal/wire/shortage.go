@@ -36,13 +36,17 @@ func (w *Worker) goOn(ctx context.Context) error {
 	return nil
 }
 
-// affords reports whether one of the calls that the batch is paused for fits.
+// affords reports whether one of the calls that the batch is paused for fits. If
+// none of them is to a model that this worker has, they are called otherwise by
+// now, and what the batch needs is for its next job to find out.
 func (w *Worker) affords(ctx context.Context, b *jobs.Batch) (bool, error) {
+	_, renamed := w.chains[b.Chain]
 	for name, need := range b.Needs {
 		m, ok := w.parts.Config.Models[name]
 		if !ok {
-			continue // another worker has it, or nobody any more
+			continue
 		}
+		renamed = false
 		call := &jobs.Call{Batch: b.ID, Tenant: b.Tenant, Model: &m, Limit: b.Budget, Worst: need}
 		if need == 0 && m.Price == nil && w.Ledger.Applies(call) {
 			continue
@@ -52,5 +56,5 @@ func (w *Worker) affords(ctx context.Context, b *jobs.Batch) (bool, error) {
 			return fits, err
 		}
 	}
-	return false, nil
+	return renamed, nil
 }
