@@ -26,7 +26,7 @@ calls that are running.`,
 		Args: commandsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBudgetList(c), newBudgetShow(c), newBudgetSet(c))
+	cmd.AddCommand(newBudgetList(c), newBudgetShow(c), newBudgetSet(c), newBudgetRecount(c))
 	return cmd
 }
 
@@ -79,6 +79,27 @@ limit that was set stays, whatever drover.yaml says, until default is set.`,
 		Args: exactly(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(ctx context.Context, s *wire.Servers) error { return c.setLimit(ctx, s, args[0], args[1]) })
+		},
+	}
+}
+
+func newBudgetRecount(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:   "recount",
+		Short: "Have what was spent counted anew, for a budget that was added or renamed",
+		Long: `Has a worker count what was spent from the book that NATS keeps, before its next
+call. Budgets that were added to drover.yaml, or renamed, begin with nothing
+otherwise, whatever their day, week or month has cost so far. All workers should
+have the new drover.yaml by then. Calls wait while it counts; running ones go on.`,
+		Args: exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.with(cmd.Context(), func(ctx context.Context, s *wire.Servers) error {
+				if err := s.Recount(ctx); err != nil {
+					return err
+				}
+				c.say("what was spent is counted anew before the next call")
+				return nil
+			})
 		},
 	}
 }

@@ -79,3 +79,12 @@ func (s *Script) Open(ctx context.Context, rdb redis.Cmdable, epoch string, left
 func (s *Script) Epoch(ctx context.Context, rdb redis.Scripter) (string, error) {
 	return epochNow.Run(ctx, rdb, []string{s.keys.Key("epoch")}).Text()
 }
+
+// Shut has the sums rebuilt before the next call is admitted. What is on record
+// of calls in flight stays.
+func (s *Script) Shut(ctx context.Context, rdb redis.Cmdable) error {
+	if err := rdb.Del(ctx, s.keys.Key("epoch")).Err(); err != nil {
+		return fmt.Errorf("shutting the gate: %w", err)
+	}
+	return nil
+}

@@ -12,7 +12,7 @@ import (
 
 // ErrNoSums says that Redis has no sums, which is not to say that nothing was
 // spent.
-var ErrNoSums = errors.New("the sums are not in Redis: a worker puts them there when it starts, from the book; start one, or try again in a moment")
+var ErrNoSums = errors.New("the sums are not in Redis: a worker puts them there from the book when it starts, and before its next call; start one, or try again in a moment")
 
 // Sums returns what the named accounts have come to, or all, see
 // budget.Ledger.Sums. Servers that live in this process have lost them, so they
@@ -33,6 +33,17 @@ func (s *Servers) Sums(ctx context.Context, names ...string) ([]budget.Sum, erro
 		}
 	}
 	return s.Ledger.Sums(ctx, s.Redis, names...)
+}
+
+// Recount has a worker count what was spent anew from the book before the next
+// call, by the budgets of its own configuration: one that is new there begins
+// with what its window has cost so far. Until then there are no Sums. Embedded
+// servers count whenever they start.
+func (s *Servers) Recount(ctx context.Context) error {
+	if s.Embedded {
+		return nil
+	}
+	return lua.Compose(s.keys, s.Ledger.Module()).Shut(ctx, s.Redis)
 }
 
 // SetLimit changes the limit of a configured budget for the whole fleet from
