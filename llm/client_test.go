@@ -259,6 +259,19 @@ func TestBrokenAnswersArePresumedPaid(t *testing.T) {
 	}
 }
 
+// A base_url that leads to a page for people, or a proxy that wants a login,
+// was told as an answer that is cut off.
+func TestWebPagesWereToldAsBrokenAnswers(t *testing.T) {
+	for _, page := range []string{"<html><body>Log in</body></html>", "\n <!DOCTYPE html>\n<title>Chat</title>"} {
+		for _, provider := range providers {
+			_, err := mustNew(t, model(provider), says(200, nil, page)).Ask(t.Context(), prompt("x"), 0)
+			if f := failure(t, err); !strings.Contains(f.Message, "web page") || !strings.Contains(f.Message, "base_url") {
+				t.Errorf("%s: %q: %v", provider, page, f)
+			}
+		}
+	}
+}
+
 func TestEndlessAnswersAreNotReadToTheEnd(t *testing.T) {
 	endless := &http.Client{Transport: round(func(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 200, Request: r, Body: http.NoBody, ContentLength: maxResponse + 1}, nil
