@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -258,6 +259,19 @@ func TestBrokenAnswersArePresumedPaid(t *testing.T) {
 	}
 }
 
+// A base_url that leads to a page for people, or a proxy that wants a login,
+// was told as an answer that is cut off.
+func TestWebPagesWereToldAsBrokenAnswers(t *testing.T) {
+	for _, page := range []string{"<html><body>Log in</body></html>", "\n <!DOCTYPE html>\n<title>Chat</title>"} {
+		for _, provider := range providers {
+			_, err := mustNew(t, model(provider), says(200, nil, page)).Ask(t.Context(), prompt("x"), 0)
+			if f := failure(t, err); !strings.Contains(f.Message, "web page") || !strings.Contains(f.Message, "base_url") {
+				t.Errorf("%s: %q: %v", provider, page, f)
+			}
+		}
+	}
+}
+
 func TestEndlessAnswersAreNotReadToTheEnd(t *testing.T) {
 	endless := &http.Client{Transport: round(func(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 200, Request: r, Body: http.NoBody, ContentLength: maxResponse + 1}, nil
@@ -272,6 +286,41 @@ func TestEndlessAnswersAreNotReadToTheEnd(t *testing.T) {
 			t.Errorf("%d bytes: %v", length, err)
 		}
 	}
+}
+
+// A server may compress what nobody asked it to, and some proxies always do.
+func TestCompressedAnswersWereThrownAway(t *testing.T) {
+	body := `{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2}}`
+	for _, header := range []http.Header{{"Content-Encoding": {"gzip"}}, nil} {
+		for _, body := range []string{gzipped(body), body} { // some say so and do not
+			a, err := mustNew(t, model("openai"), says(200, header, body)).Ask(t.Context(), prompt("x"), 0)
+			if err != nil || a.Text != "Hi" || a.Usage.Total() != 5 {
+				t.Errorf("%v: %+v, %v", header, a, err)
+			}
+		}
+		_, err := mustNew(t, model("openai"), says(401, header, gzipped(`{"error":{"message":"no such key"}}`))).Ask(t.Context(), prompt("x"), 0)
+		if f := failure(t, err); !strings.Contains(f.Message, "no such key") {
+			t.Errorf("%v: %v", header, f)
+		}
+	}
+	for _, length := range []int{2, 10, 40} {
+		_, err := mustNew(t, model("openai"), says(200, nil, gzipped(body)[:length])).Ask(t.Context(), prompt("x"), 0)
+		if f := failure(t, err); f.Kind != jobs.Unreachable || f.Billing != jobs.Presumed {
+			t.Errorf("%d bytes: %v, %s", length, f, f.Billing)
+		}
+	}
+	bomb := gzipped(strings.Repeat("x", 10_000))
+	if _, err := readAll(&http.Response{ContentLength: -1, Body: io.NopCloser(strings.NewReader(bomb))}, 1000); !errors.Is(err, errTooLarge) {
+		t.Errorf("10,000 bytes within 1,000: %v", err)
+	}
+}
+
+func gzipped(text string) string {
+	var b strings.Builder
+	w := gzip.NewWriter(&b)
+	_, _ = io.WriteString(w, text) // a builder takes everything
+	_ = w.Close()
+	return b.String()
 }
 
 func TestSuccessOfAnotherNumberIsPaidFor(t *testing.T) {

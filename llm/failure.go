@@ -58,6 +58,9 @@ func (c *Client) unusable(fail *jobs.Failure, resp *response, req *jobs.Request)
 // made by something in between, so it says nothing about the request.
 func object(model string, body []byte) (gjson.Result, *jobs.Failure) {
 	root := gjson.ParseBytes(body)
+	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) {
+		return root, jobs.Failf(jobs.Unreachable, "%s answered with a web page: correct its base_url, or see which proxy answers in its place", model)
+	}
 	if !gjson.ValidBytes(body) || !root.IsObject() {
 		return root, jobs.Failf(jobs.Unreachable, "the answer of %s is not a whole JSON object", model)
 	}

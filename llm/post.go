@@ -2,6 +2,7 @@ package llm
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -82,7 +83,26 @@ func readAll(res *http.Response, most int64) ([]byte, error) {
 	if n > most {
 		return nil, errTooLarge
 	}
+	if err == nil && bytes.HasPrefix(buf.Bytes(), gzipMagic) {
+		return unzip(&buf, most)
+	}
 	return buf.Bytes(), err
+}
+
+// gzipMagic is what compressed responses begin with, and JSON cannot. Headers
+// are not asked: some proxies unpack a response and leave its header as it was.
+var gzipMagic = []byte{0x1f, 0x8b}
+
+func unzip(packed io.Reader, most int64) ([]byte, error) {
+	r, err := gzip.NewReader(packed)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(r, most+1))
+	if int64(len(data)) > most {
+		return nil, errTooLarge
+	}
+	return data, err
 }
 
 // lost makes the failure of an exchange that brought no response.

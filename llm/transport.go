@@ -12,8 +12,8 @@ import (
 // connection for each is kept open between calls, and HTTP/2 shares one where
 // the provider has it. How long a call may take is left to the call.
 //
-// Compression is off: answers are a few KiB, and inflating one of 3 KiB took
-// twice as long as reading it, and ten times the memory.
+// Compression is not asked for: answers are a few KiB, and inflating one of
+// 3 KiB took twice as long as reading it, and ten times the memory.
 func Transport(slots int) *http.Transport {
 	return &http.Transport{
 		Proxy:                  proxy,

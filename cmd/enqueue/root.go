@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -40,6 +41,8 @@ worker --embedded in the same data folder.`,
 		SilenceErrors: true, SilenceUsage: true,
 		Args: commandsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return noneEmpty(cmd) },
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -83,6 +86,19 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 		}
 	}
 	return misused(fmt.Errorf("%w: see %s --help", err, cmd.CommandPath()))
+}
+
+// noneEmpty refuses flags of a command that are given without a value, as by a
+// variable that is not set: no budget is not what --budget "$LIMIT" asks for.
+// Those that all commands share have the environment to fall back on.
+func noneEmpty(cmd *cobra.Command) error {
+	var empty error
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if empty == nil && f.Changed && f.Value.Type() == "string" && strings.TrimSpace(f.Value.String()) == "" {
+			empty = misused(fmt.Errorf("--%s is empty: give it a value, or leave it out", f.Name))
+		}
+	})
+	return empty
 }
 
 // commandsOnly is the check of a command that only holds others.
