@@ -116,7 +116,7 @@ local function rearm(b)
   eachShare(b, function(share, amount)
     local told = b.told[share] or 0
     if share <= before and b.spent >= amount then told = math.max(told, amount) end
-    if told > 0 then b.told[share] = told end
+    if told > 0 then b.told[share], b.retold = told, true end
     if told >= amount then b.alerted = math.max(b.alerted, share) end
   end)
 end
@@ -175,7 +175,11 @@ local function finish()
   if #gone > 0 then redis.call('HDEL', P.live, unpack(gone)) end
   for b in pairs(changed) do
     local fields = {'held', int(b.held), 'spent', int(b.spent), 'presumed', int(b.presumed), 'ambiguous', int(b.ambiguous),
-      'alerted', int(b.alerted), 'told', toldText(b)}
+      'alerted', int(b.alerted)}
+    if b.retold then
+      fields[#fields + 1] = 'told'
+      fields[#fields + 1] = toldText(b)
+    end
     for part, n in pairs(b.parts) do
       fields[#fields + 1] = part
       fields[#fields + 1] = int(n)
@@ -358,7 +362,7 @@ local function alert(b, now)
   eachShare(b, function(share, amount)
     if b.spent < amount or amount <= (b.told[share] or 0) then return end
     redis.call('ZADD', P.alerts, int(now), table.concat({b.key, b.name, b.title, int(share), int(b.limit), int(b.spent), int(now)}, GS))
-    b.told[share], b.alerted = amount, math.max(b.alerted, share)
+    b.told[share], b.retold, b.alerted = amount, true, math.max(b.alerted, share)
   end)
 end
 

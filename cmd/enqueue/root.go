@@ -42,7 +42,7 @@ worker --embedded in the same data folder.`,
 		Args: commandsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return noneEmpty(cmd) },
+		PersistentPreRunE: noneEmpty,
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -91,7 +91,7 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 // noneEmpty refuses flags of a command that are given without a value, as by a
 // variable that is not set: no budget is not what --budget "$LIMIT" asks for.
 // Those that all commands share have the environment to fall back on.
-func noneEmpty(cmd *cobra.Command) error {
+func noneEmpty(cmd *cobra.Command, _ []string) error {
 	var empty error
 	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
 		if empty == nil && f.Changed && f.Value.Type() == "string" && strings.TrimSpace(f.Value.String()) == "" {
