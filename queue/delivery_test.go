@@ -348,13 +348,9 @@ func TestReplayThatEndsWhileOutcomesAreReadYieldsNoJobTwice(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		w.enqueue(batch("b"), 2*readGroup)
 		s := w.source("w1")
-		for i, d := range w.take(s, 2*readGroup) {
-			if i == 0 {
-				w.must(d.Bury(w.ctx, death(d, jobs.Timeout)))
-				continue
-			}
-			w.must(d.Done(w.ctx, answer(d, "w1")))
-		}
+		lent := w.take(s, 2*readGroup)
+		w.must(lent[0].Bury(w.ctx, death(lent[0], jobs.Timeout)))
+		w.answerAll(lent[1:])
 		seen := map[jobs.ID]int{}
 		for o, err := range w.q.Outcomes(w.ctx, "b") {
 			w.must(err)

@@ -101,18 +101,8 @@ func TestWritesSurviveARestart(t *testing.T) {
 
 func publish(t *testing.T, n *embedded.NATS, subject string) uint64 {
 	t.Helper()
-	nc, err := n.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := js.CreateOrUpdateStream(t.Context(), jetstream.StreamConfig{Name: "WORK", Subjects: []string{"work.>"}}); err != nil {
-		t.Fatal(err)
-	}
+	js := withStream(t, n, jetstream.StreamConfig{Name: "WORK", Subjects: []string{"work.>"}})
+	defer js.Conn().Close()
 	ack, err := js.Publish(t.Context(), subject, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -142,18 +132,24 @@ func TestFolderThatSetMoreAsideThanThereIsNowCanBeUsed(t *testing.T) {
 // setAside has a stream set so much aside.
 func setAside(t *testing.T, n *embedded.NATS, bytes int64) {
 	t.Helper()
+	withStream(t, n, jetstream.StreamConfig{Name: "JOBS", MaxBytes: bytes}).Conn().Close()
+}
+
+// withStream makes a stream, or changes it, over a connection of its own.
+func withStream(t *testing.T, n *embedded.NATS, cfg jetstream.StreamConfig) jetstream.JetStream {
+	t.Helper()
 	nc, err := n.Connect()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close()
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := js.CreateOrUpdateStream(t.Context(), jetstream.StreamConfig{Name: "JOBS", MaxBytes: bytes}); err != nil {
+	if _, err := js.CreateOrUpdateStream(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
+	return js
 }
 
 func TestFolderBelongsToOneProcess(t *testing.T) {
