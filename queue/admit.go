@@ -172,11 +172,16 @@ func (s *Source) ended(d *delivery) {
 	}
 }
 
+// tallyEvery is how often what is lent is gone through while nobody asks how
+// much that is: there may be thousands of jobs, and a Next for each.
+const tallyEvery = time.Second
+
 // out is how many jobs are lent. One whose lease ended does not count: its
 // worker has let go of it without a word.
 func (s *Source) out() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.tallied = time.Now()
 	for d := range s.lent {
 		if !d.held() {
 			s.ends(d)
@@ -203,6 +208,12 @@ func (s *Source) setAside(d *delivery) bool {
 // lent when nothing else is, and nothing else is lent until it has ended. busy
 // means that this is not the time to look for other jobs.
 func (s *Source) suspect(ctx context.Context) (d *delivery, busy bool) {
+	s.mu.Lock()
+	idle := s.alone == nil && time.Since(s.tallied) < tallyEvery
+	s.mu.Unlock()
+	if idle {
+		return nil, false
+	}
 	others := s.out()
 	s.mu.Lock()
 	d = s.alone

@@ -31,13 +31,14 @@ type CallLog struct {
 	subject string
 	onEnded func(calls []string)
 
-	turn  chan struct{} // held by whoever writes, and guards the next six
+	turn  chan struct{} // held by whoever writes, and guards the next seven
 	many  bool          // began together lately
 	last  uint64        // sequence of the newest message that we know of
 	lost  string        // id of a message whose fate is unknown
 	since int           // messages since the last trim
 	mark  uint64        // newest message at the last trim
 	floor uint64        // and at the one before: older calls are written again
+	above uint64        // the floor that all calls on record are above
 
 	mu         sync.Mutex
 	generation uint64 // counts how often the calls were counted

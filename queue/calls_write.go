@@ -46,6 +46,7 @@ type page struct {
 	msg   *nats.Msg
 	begin []*flight
 	ends  []string
+	floor uint64 // that all calls on record are above with it
 }
 
 // page collects what there is to write now: the calls that were not fenced
@@ -62,12 +63,21 @@ func (l *CallLog) page(flights []*flight, errs []error) *page {
 		}
 		p.begin = append(p.begin, f)
 	}
-	for _, f := range l.open {
-		if f.seq > 0 && f.seq < l.floor && len(p.begin) < 2*mostBegins {
+	p.floor = l.floor
+	if l.above < l.floor { // some may be older
+		for _, f := range l.open {
+			if f.seq == 0 || f.seq >= l.floor {
+				continue
+			}
+			if len(p.begin) >= 2*mostBegins {
+				p.floor = l.above // the others with the next
+				break
+			}
 			p.begin = append(p.begin, f)
 		}
 	}
 	if len(p.begin)+len(p.ends) == 0 {
+		l.above = p.floor
 		return nil
 	}
 	e := callEntries{Begin: make([]callEntry, len(p.begin)), End: p.ends}
@@ -87,6 +97,7 @@ func (l *CallLog) written(p *page) {
 		f.seq = l.last
 	}
 	l.ended = l.ended[len(p.ends):]
+	l.above = p.floor
 	l.mu.Unlock()
 	l.since++
 	if l.onEnded != nil && len(p.ends) > 0 {

@@ -42,6 +42,7 @@ type Source struct {
 	back    chan struct{}         // a delivery ended
 	endings []ending
 	alone   *delivery // suspected of killing workers
+	tallied time.Time // when what is lent was last gone through
 }
 
 // Source starts lending to the worker of that name.

@@ -11,10 +11,10 @@ import (
 
 const (
 	leaveWithin = 10 * time.Second // for telling the gate, repeats included
-	lookWithin  = 10 * time.Second // for asking the broker about an outcome
 	awayWait    = 5 * time.Second  // before a job comes back that met a gate out of reach
 	leastWait   = 100 * time.Millisecond
 	alreadySeen = 10 * time.Millisecond // a pause asked for within that time is not looked for
+	unfelt      = time.Millisecond / 2  // a call that much early is of no matter to a quota, and a timer costs CPU
 	longestWait = time.Hour             // a job looks again by then, whatever it was told
 )
 
@@ -119,7 +119,7 @@ func (a *asking) lastCheck(ctx context.Context, call *jobs.Call, wait time.Durat
 // awaitTurn waits for an admitted call's turn, and on if the provider has asked
 // for a pause meanwhile or the circuit has opened; a long one is left to others.
 func (a *asking) awaitTurn(ctx context.Context, call *jobs.Call, wait time.Duration) *obstacle {
-	for wait > 0 {
+	for wait > unfelt {
 		a.sleep(ctx, wait)
 		if stuck := a.halted(ctx); stuck != nil {
 			return stuck
@@ -139,9 +139,7 @@ func (a *asking) awaitTurn(ctx context.Context, call *jobs.Call, wait time.Durat
 
 // looked asks the broker whether somebody else has answered by now.
 func (a *asking) looked(ctx context.Context) *obstacle {
-	looking, cancel := context.WithTimeout(ctx, lookWithin)
-	defer cancel()
-	done, err := a.task.Settled(looking)
+	done, err := a.task.Settled(ctx)
 	switch {
 	case ctx.Err() != nil:
 		return &obstacle{sort: stopping}

@@ -26,6 +26,9 @@ const unknownChain = 10 * time.Second
 // come: to begin anew might be to pay again.
 const unreadable = 5 * time.Second
 
+// lookWithin is for asking the broker about an outcome.
+const lookWithin = 10 * time.Second
+
 // handle makes a decision of a delivery: it renders the prompt and runs the
 // batch's chain.
 func (w *Worker) handle(ctx context.Context, d jobs.Delivery, slot *pool.Slot) jobs.Decision {
@@ -87,6 +90,8 @@ func settled(d jobs.Delivery) func(context.Context) (bool, error) {
 		if d.Fresh() {
 			return false, nil
 		}
+		ctx, cancel := context.WithTimeout(ctx, lookWithin)
+		defer cancel()
 		return d.Settled(ctx)
 	}
 }
