@@ -22,8 +22,9 @@ type worker struct {
 	proc    *process.Child // nil while there is none
 	wanted  bool
 	retired bool
-	changed chan struct{} // closed when one of these has
-	crashes []string      // ends that nobody asked for
+	changed chan struct{}  // closed when one of these has
+	crashes []string       // ends that nobody asked for
+	felled  *process.Child // the newest that was killed
 	over    chan struct{}
 }
 
@@ -112,12 +113,14 @@ func (w *worker) retire() {
 func (w *worker) kill() {
 	if proc := w.take(); proc != nil {
 		from := time.Now()
+		w.update(func() { w.felled = proc })
 		proc.Kill()
 		w.r.note(audit.Fault{Kind: audit.Kill, Worker: w.name, From: from, To: time.Now()})
 	}
 }
 
-// stop is SIGTERM. It ends within its grace or something is wrong.
+// stop is SIGTERM. It ends within its grace or something is wrong, unless it is
+// killed meanwhile.
 func (w *worker) stop() {
 	proc := w.take()
 	if proc == nil {
@@ -127,7 +130,9 @@ func (w *worker) stop() {
 	if err := proc.Stop(grace + storePatience + 10*time.Second); err != nil && working {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.crashes = append(w.crashes, "stopped in order: "+err.Error())
+		if w.felled != proc {
+			w.crashes = append(w.crashes, "stopped in order: "+err.Error())
+		}
 	}
 }
 
