@@ -175,7 +175,7 @@ type model struct {
 	BaseURL     string        `yaml:"base_url" help:"where it is; default: the provider's own"`
 	APIKeyEnv   string        `yaml:"api_key_env" help:"environment variable that holds the key; default, at the provider's own address: OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY"`
 	APIKeyFile  string        `yaml:"api_key_file" help:"file that holds the key"`
-	Context     int           `yaml:"context" default:"128000" min:"2" help:"most tokens of question and answer together; unless set, no more than the listed price holds for"`
+	Context     int           `yaml:"context" default:"128000" min:"2" help:"most tokens of question and answer together; default, where the price is looked up: as many as it holds for"`
 	MaxOutput   int           `yaml:"max_output" default:"4096" min:"1" help:"most tokens of an answer"`
 	Timeout     time.Duration `yaml:"timeout" default:"60s" min:"1ms" help:"of one call"`
 	Quota       string        `yaml:"quota" help:"the limits it shares with other models; default: the quota of its own name, if there is one"`
