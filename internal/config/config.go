@@ -14,6 +14,10 @@ type Config struct {
 	// ReadKeys fills in.
 	Models map[string]jobs.Model `yaml:"-"`
 
+	// ListedAs are the names in the list of prices of those models whose price
+	// was found there, by model.
+	ListedAs map[string]string `yaml:"-"`
+
 	Prices      string                `yaml:"prices" help:"file with prices of models that have none here, as enqueue prices import writes it"`
 	Quotas      map[string]Quota      `yaml:"quotas" help:"limits for the whole fleet, by name; a model uses the one it names, or the one of its own name"`
 	Chains      map[string]Chain      `yaml:"chains" help:"models to try in order, by name; the chain default is used unless a batch names another"`
