@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
@@ -34,6 +36,7 @@ const (
 // sum(list).
 type expectation struct {
 	text    string
+	members []string // of the answer that it reads by name
 	program cel.Program
 }
 
@@ -49,18 +52,42 @@ func newExpectation(text string) (*expectation, error) {
 	if err != nil {
 		return nil, err
 	}
-	ast, issues := env.Compile(text)
+	tree, issues := env.Compile(text)
 	if issues.Err() != nil {
 		return nil, complaint(issues)
 	}
-	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
+	if t := tree.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("it gives a %s: write what has to be true, such as answer.total > 0", t)
 	}
-	program, err := env.Program(ast, cel.CostLimit(mostCost), cel.CostTrackerOptions(interpreter.OverloadCostTracker("sum_list", sumCost)))
+	program, err := env.Program(tree, cel.CostLimit(mostCost), cel.CostTrackerOptions(interpreter.OverloadCostTracker("sum_list", sumCost)))
 	if err != nil {
 		return nil, err
 	}
-	return &expectation{text, program}, nil
+	return &expectation{text, membersOf(tree.NativeRep().Expr()), program}, nil
+}
+
+// membersOf are the names of the answer's members that an expression reads, but
+// for those that it only asks for with has(…).
+func membersOf(expr ast.Expr) (names []string) {
+	ast.PreOrderVisit(expr, ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() == ast.SelectKind && !e.AsSelect().IsTestOnly() && inAnswer(e.AsSelect().Operand()) {
+			names = append(names, e.AsSelect().FieldName())
+		}
+	}))
+	return names
+}
+
+// inAnswer reports whether an expression is the answer or leads to a place in it.
+func inAnswer(e ast.Expr) bool {
+	switch e.Kind() {
+	case ast.IdentKind:
+		return e.AsIdent() == "answer"
+	case ast.SelectKind:
+		return inAnswer(e.AsSelect().Operand())
+	case ast.CallKind:
+		return e.AsCall().FunctionName() == operators.Index && inAnswer(e.AsCall().Args()[0])
+	}
+	return false
 }
 
 // complaint is what is wrong with an expression, in one line.

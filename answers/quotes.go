@@ -39,13 +39,13 @@ func parsePointer(text string) (pointer, error) {
 	return pointer{tokens: tokens}, nil
 }
 
-// known refuses a pointer to what the schema has no name for.
-func known(p pointer, schema []byte) error {
+// known refuses names that the schema does not have.
+func known(asked []string, schema []byte) error {
 	names, open := properties(schema)
 	if open || len(names) == 0 {
 		return nil
 	}
-	for _, t := range append(slices.Clone(p.tokens), p.name) {
+	for _, t := range asked {
 		if _, err := strconv.Atoi(t); err == nil || t == "" || t == "*" {
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -36,7 +37,7 @@ func New(d jobs.Demands) (*Standard, error) {
 	for _, text := range d.Quotes {
 		p, err := parsePointer(text)
 		if err == nil && s.schema != nil {
-			err = known(p, d.Schema)
+			err = known(append(slices.Clone(p.tokens), p.name), d.Schema)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("quotes %q: %w", text, err))
@@ -45,6 +46,9 @@ func New(d jobs.Demands) (*Standard, error) {
 	}
 	for _, text := range d.Expect {
 		e, err := newExpectation(text)
+		if err == nil && s.schema != nil {
+			err = known(e.members, d.Schema)
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("expect %q: %w", text, err))
 		}

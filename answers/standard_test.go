@@ -34,6 +34,8 @@ func TestImpossibleDemandsAreRefused(t *testing.T) {
 		{jobs.Demands{Quotes: []string{"a/b"}}, "begins with a slash: /a/b"},
 		{jobs.Demands{Quotes: []string{"/a~2"}}, "~ is written ~0"},
 		{jobs.Demands{Schema: []byte(termSchema), Quotes: []string{"qoute"}}, `the schema has no property "qoute"; it has end, parties, quote`},
+		{jobs.Demands{Schema: []byte(termSchema), Expect: []string{"answer.ned != ''"}}, `the schema has no property "ned"; it has end, parties, quote`},
+		{jobs.Demands{Schema: []byte(termSchema), Expect: []string{"answer.parties[0].nam == 'a'"}}, `the schema has no property "nam"`},
 		{jobs.Demands{Expect: []string{"answer.total >"}}, `expect "answer.total >": line 1, column 15`},
 		{jobs.Demands{Expect: []string{"anwser.total > 0"}}, "there is no anwser; there are answer, document, fields"},
 		{jobs.Demands{Expect: []string{"size(document)"}}, "it gives a int: write what has to be true"},
@@ -43,6 +45,13 @@ func TestImpossibleDemandsAreRefused(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %q", text(test.demands), err, test.want)
 		}
+	}
+}
+
+func TestMembersThatAreOnlyAskedForNeedNotBeInTheSchema(t *testing.T) {
+	t.Parallel()
+	if _, err := New(jobs.Demands{Schema: []byte(termSchema), Expect: []string{"!has(answer.note) && answer.parties.all(p, p != '')"}}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -165,7 +165,7 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config) (*Queue, error) {
 	}
 	if err := q.bind(ctx); err != nil {
 		if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) {
-			return nil, fmt.Errorf("opening the queue: the streams of prefix %q do not exist on this server; create them first: %w", cfg.Prefix, err)
+			return nil, fmt.Errorf("opening the queue: the streams of prefix %q do not exist on this server: enqueue setup lays them out, as does a worker that may: %w", cfg.Prefix, err)
 		}
 		return nil, fmt.Errorf("opening the queue: %w", err)
 	}

@@ -251,7 +251,7 @@ func TestBigDocumentsTravelThroughTheObjectStore(t *testing.T) {
 func TestMissingStreamsAreAClearError(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		_, err := Open(w.ctx, w.nc, Config{Prefix: "other"})
-		if err == nil || !bytes.Contains([]byte(err.Error()), []byte("create them first")) {
+		if err == nil || !bytes.Contains([]byte(err.Error()), []byte("enqueue setup lays them out")) {
 			t.Errorf("opening: %v", err)
 		}
 		w.must(Create(w.ctx, w.nc, Config{MaxBytes: 1 << 30})) // again, and with a change

@@ -229,6 +229,9 @@ func (e *estimation) write(w io.Writer) error {
 	if e.NoModel > 0 {
 		tell(w, "\n%s for no model: too long, or an image that none sees (see enqueue show)", counted(e.NoModel, "document"))
 	}
+	if len(e.planner.tools) > 0 {
+		tell(w, "\nModels may use tools: this is the first call of each document, and what follows comes on top.")
+	}
 	tell(w, "\nNobody was asked. Retries come on top; enqueue run --sample 20 measures.")
 	return err
 }

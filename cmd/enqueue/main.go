@@ -8,20 +8,10 @@
 //	enqueue watch BATCH      follow it to its end
 //	enqueue results BATCH    write the outcomes
 //	enqueue pause|resume|cancel BATCH
-//	enqueue budget list|show NAME|set NAME AMOUNT
+//	enqueue budget list|show NAME|set NAME AMOUNT|recount
 //	enqueue dead list|show|replay|drop
 //	enqueue prices list|show|import
 //	enqueue setup            lay out the streams on NATS, once
-//
-// Exit codes:
-//
-//	0    done, and every document has its answer
-//	1    it could not be done
-//	2    wrong usage, configuration or input; nothing was enqueued
-//	3    done, but some documents were left out or have no answer
-//	4    the batch is paused
-//	5    the sample is answered, and nobody said to go on with the rest
-//	130  interrupted; the same command goes on
 package main
 
 import (
@@ -35,7 +25,7 @@ import (
 	"github.com/drover-batch/drover/documents"
 )
 
-// The exit codes that scripts can rely on.
+// The exit codes that scripts can rely on; enqueue --help lists them.
 const (
 	exitFailed      = 1
 	exitUsage       = 2
@@ -44,6 +34,15 @@ const (
 	exitSampled     = 5
 	exitInterrupted = 130
 )
+
+const exitCodes = `Exit codes:
+  0    done, and every document has its answer
+  1    it could not be done
+  2    wrong usage, configuration or input; nothing was enqueued
+  3    done, but some documents were left out or have no answer
+  4    the batch is paused
+  5    the sample is answered, and nobody said to go on with the rest
+  130  interrupted; the same command goes on`
 
 // exit is an error with an exit code of its own. Without a cause everything
 // was said already.

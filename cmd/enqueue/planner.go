@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/drover-batch/drover/documents"
 	"github.com/drover-batch/drover/internal/config"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/llm"
+	"github.com/drover-batch/drover/tools"
 )
 
 // planner tells what asking about a document would take, without asking.
@@ -18,6 +20,8 @@ type planner struct {
 	config *config.Config
 	prompt *documents.Prompt
 	schema json.RawMessage // that answers have to match
+	tools  []string        // that models may use, as lists of them say
+	own    []jobs.Tool     // those of them that are over the document
 	steps  []step
 }
 
@@ -38,7 +42,26 @@ func (c *cli) plan(ctx context.Context, in *input, paths []string) (*planner, *f
 		return nil, nil, err
 	}
 	p, err := newPlanner(cfg, b, f.prompt)
-	return p, f, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return p, f, p.equip(ctx, b)
+}
+
+// equip has requests name the tools over the document, as those of a worker do.
+// What tool servers have is known once they are started, which they are not.
+func (p *planner) equip(ctx context.Context, b *jobs.Batch) error {
+	p.tools, _ = jobs.NarrowTools(p.config.Chains[b.Chain].Agent.Tools, b.Tools)
+	own := slices.DeleteFunc(slices.Clone(p.tools), func(name string) bool { return !strings.HasPrefix(name, jobs.DocumentTools+".") })
+	kit, err := tools.New(tools.Config{}).Kit(ctx, own, nil)
+	if err != nil {
+		return err
+	}
+	if kit.ReadsDocument() {
+		p.prompt = p.prompt.WithoutText()
+	}
+	p.own = kit.Tools()
+	return nil
 }
 
 func newPlanner(cfg *config.Config, b *jobs.Batch, prompt *documents.Prompt) (*planner, error) {
@@ -66,7 +89,7 @@ func (p *planner) render(d *jobs.Document) (*jobs.Request, error) {
 	if err != nil || d.Ready() {
 		return r, err
 	}
-	r.Schema = p.schema
+	r.Schema, r.Tools = p.schema, p.own
 	return r, nil
 }
 

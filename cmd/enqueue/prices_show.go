@@ -56,7 +56,7 @@ func configured(cfg *config.Config, lists []*llm.PriceList) (lines []priceLine, 
 		})
 		p.Upstream = m.Upstream
 		for _, list := range lists {
-			if l, ok := list.Find(m.Upstream); ok && l.Price() == *m.Price {
+			if l, ok := list.Find(cfg.ListedAs[name]); ok {
 				p.Source, p.BatchInput, p.BatchOutput = list.Source, dollars(l.BatchInput), dollars(l.BatchOutput)
 				break
 			}

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -141,6 +142,18 @@ func fault(ts *testscript.TestScript, neg bool, args []string) {
 func get(ts *testscript.TestScript, neg bool, args []string) {
 	use(ts, neg, len(args) == 1, "get URL")
 	fetch(ts, http.MethodGet, args[0], "")
+}
+
+// documented fails unless the documents name every metric that was got just now.
+func documented(ts *testscript.TestScript, neg bool, args []string) {
+	use(ts, neg, len(args) == 0, "documented")
+	page, err := os.ReadFile("../../docs/settings.md")
+	ts.Check(err)
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (drover_\w+)`).FindAllStringSubmatch(ts.ReadFile("stdout"), -1) {
+		if !strings.Contains(string(page), "`"+m[1]+"`") {
+			ts.Fatalf("docs/settings.md lacks %s", m[1])
+		}
+	}
 }
 
 func post(ts *testscript.TestScript, neg bool, args []string) {

@@ -35,7 +35,9 @@ func newRoot(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 
 With run, everything happens in this one process. With submit, the documents
 wait in a queue for workers: those on the servers of --nats and --redis, or a
-worker --embedded in the same data folder.`,
+worker --embedded in the same data folder.
+
+` + exitCodes,
 		Example: `  enqueue run examples/contracts
   enqueue submit examples/contracts --name contracts && enqueue watch contracts`,
 		SilenceErrors: true, SilenceUsage: true,

@@ -95,7 +95,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "start": start, "await": await, "signal": send, "ends": ends,
 			"provider": serveModels, "asked": asked, "release": release, "hold": hold, "fault": fault,
-			"get": get, "post": post, "fill": fill, "binary": binary, "large": large, "outcomes": outcomes,
+			"get": get, "documented": documented, "post": post, "fill": fill, "binary": binary, "large": large, "outcomes": outcomes,
 		},
 	})
 }

@@ -106,7 +106,7 @@ func (s *session) takeUp(ctx context.Context) error {
 // rehearsal.
 func (s *session) introduce() {
 	if s.cfg.Simulated {
-		s.say("Simulated: the answers and their costs are made up. For a real model: --base-url http://127.0.0.1:11434/v1 --model NAME, or OPENAI_API_KEY or ANTHROPIC_API_KEY with --model NAME, or --config drover.yaml")
+		s.say("Simulated: the answers and their costs are made up. For a real model: --model NAME with OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY, or --model NAME --base-url http://127.0.0.1:11434/v1, or --config drover.yaml")
 	}
 	models, _ := s.cfg.Chain(s.batch.Chain)
 	line := fmt.Sprintf("batch %s: ", s.batch.ID)

@@ -81,6 +81,7 @@ type preview struct {
 	User     string            `json:"user,omitempty"`
 	Image    string            `json:"image,omitempty"`  // its media type
 	Schema   json.RawMessage   `json:"schema,omitempty"` // that the answer has to match
+	Tools    []string          `json:"tools,omitempty"`  // that models may use
 	Body     string            `json:"body,omitempty"`   // of a ready request
 	Models   []previewModel    `json:"models"`
 }
@@ -100,6 +101,9 @@ func (p *planner) preview(item *documents.Item) (*preview, error) {
 		return nil, err
 	}
 	v := &preview{CustomID: item.CustomID, Source: d.Source, Fields: d.Fields, System: r.System, Image: d.Type, Schema: r.Schema, Body: string(r.Body)}
+	if !d.Ready() {
+		v.Tools = p.tools
+	}
 	if len(r.Messages) > 0 {
 		v.User = r.Messages[0].Text
 	}
@@ -124,6 +128,9 @@ func (v *preview) write(w io.Writer) {
 	tell(w, "%s (custom id %s)", plain(v.Source), plain(v.CustomID))
 	if len(v.Fields) > 0 {
 		tell(w, "fields: %s", plain(strings.Join(slices.Sorted(maps.Keys(v.Fields)), ", ")))
+	}
+	if len(v.Tools) > 0 {
+		tell(w, "tools: %s", plain(strings.Join(v.Tools, ", ")))
 	}
 	for _, part := range []struct{ name, text string }{
 		{"system", v.System}, {"user", v.User}, {"request", v.Body}, {"schema of the answer", string(v.Schema)},

@@ -48,19 +48,20 @@ func (c *cli) watch(ctx context.Context, s *wire.Servers, b *jobs.Batch) error {
 		return &exit{code: exitPaused}
 	case !last.Over(): // and nobody else can get at these servers
 		return fmt.Errorf("nobody is working on it: start worker --embedded, or go on with the command that made it")
-	case last.Dead > 0:
+	}
+	if last.Dead > 0 {
 		c.say("%s: see enqueue dead list %s", counted(last.Dead, "dead letter"), b.ID)
-		return &exit{code: exitUnanswered}
-	case last.State == jobs.Cancelled:
+	}
+	if last.State == jobs.Cancelled {
 		c.say("cancelled")
 		return &exit{code: exitUnanswered}
 	}
-	return c.answered(ctx, s, b)
+	return c.answered(ctx, s, b, last.Dead)
 }
 
-// answered fails if documents ended without an answer that left no dead letter
-// behind: they expired, or their letters were dropped.
-func (c *cli) answered(ctx context.Context, s *wire.Servers, b *jobs.Batch) error {
+// answered fails if documents ended without an answer, and tells of those that
+// left no dead letter behind: they expired, or their letters were dropped.
+func (c *cli) answered(ctx context.Context, s *wire.Servers, b *jobs.Batch, letters int64) error {
 	ends, err := s.Queue.Ends(ctx, b.ID)
 	if ctx.Err() != nil {
 		return &exit{code: exitInterrupted}
@@ -72,7 +73,13 @@ func (c *cli) answered(ctx context.Context, s *wire.Servers, b *jobs.Batch) erro
 	if without == 0 {
 		return nil
 	}
-	c.say("%s without an answer: see enqueue results %s", counted(without, "document"), b.ID)
+	what := "document"
+	if letters > 0 {
+		what = "other document"
+	}
+	if more := without - letters; more > 0 {
+		c.say("%s without an answer: see enqueue results %s", counted(more, what), b.ID)
+	}
 	return &exit{code: exitUnanswered}
 }
 

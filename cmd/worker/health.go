@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -64,5 +65,5 @@ func ask(ctx context.Context, addr, path string) error {
 		return nil
 	}
 	why, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
-	return fmt.Errorf("the worker says: %s", why)
+	return fmt.Errorf("the worker says: %s", bytes.TrimSpace(why))
 }

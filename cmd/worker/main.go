@@ -5,10 +5,7 @@
 //	worker simulator       serve made-up answers, to rehearse outages with
 //	worker health          ask the worker on this machine how it is
 //
-// SIGTERM or Ctrl-C stops it in good order: no new jobs, running calls finish
-// within the grace period, the rest is handed back. A second one stops it at
-// once. Exit codes: 0 stopped; 1 it could not work; 2 wrong usage or
-// configuration.
+// worker --help says how it is stopped, and its exit codes.
 package main
 
 import (
@@ -55,6 +52,12 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "worker",
 		Short: "Take jobs from the queue and answer them",
+		Long: `Takes jobs from the queue and answers them.
+
+SIGTERM or Ctrl-C stops it in good order: no new jobs, running calls finish
+within the grace period, the rest is handed back. A second one stops it at
+once. Exit codes: 0 stopped; 1 it could not work; 2 wrong usage or
+configuration.`,
 		Example: `  worker --config drover.yaml
   NATS_URL=nats://10.0.0.5:4222 REDIS_URL=redis://10.0.0.6:6379 worker
   worker --embedded`,

@@ -14,6 +14,10 @@ type Config struct {
 	// ReadKeys fills in.
 	Models map[string]jobs.Model `yaml:"-"`
 
+	// ListedAs are the names in the list of prices of those models whose price
+	// was found there, by model.
+	ListedAs map[string]string `yaml:"-"`
+
 	Prices      string                `yaml:"prices" help:"file with prices of models that have none here, as enqueue prices import writes it"`
 	Quotas      map[string]Quota      `yaml:"quotas" help:"limits for the whole fleet, by name; a model uses the one it names, or the one of its own name"`
 	Chains      map[string]Chain      `yaml:"chains" help:"models to try in order, by name; the chain default is used unless a batch names another"`
@@ -175,7 +179,7 @@ type model struct {
 	BaseURL     string        `yaml:"base_url" help:"where it is; default: the provider's own"`
 	APIKeyEnv   string        `yaml:"api_key_env" help:"environment variable that holds the key; default, at the provider's own address: OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY"`
 	APIKeyFile  string        `yaml:"api_key_file" help:"file that holds the key"`
-	Context     int           `yaml:"context" default:"128000" min:"2" help:"most tokens of question and answer together; unless set, no more than the listed price holds for"`
+	Context     int           `yaml:"context" default:"128000" min:"2" help:"most tokens of question and answer together; default, where the price is looked up: as many as it holds for"`
 	MaxOutput   int           `yaml:"max_output" default:"4096" min:"1" help:"most tokens of an answer"`
 	Timeout     time.Duration `yaml:"timeout" default:"60s" min:"1ms" help:"of one call"`
 	Quota       string        `yaml:"quota" help:"the limits it shares with other models; default: the quota of its own name, if there is one"`

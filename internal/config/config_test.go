@@ -257,10 +257,13 @@ chains: {default: [both, old, away, named]}
 func TestContextsEndWhereTheListedPriceDoes(t *testing.T) {
 	t.Parallel()
 	s := config.Source{
-		Price: func(string) (jobs.Price, bool) { return jobs.Price{Input: 1, UpTo: 9000}, true },
+		Price: func(name string) (jobs.Price, bool) {
+			return jobs.Price{Input: 1, UpTo: map[string]int{"wide": 1_000_000}[name] + 9000}, true
+		},
 		Path: write(t, `
 models:
   left: {provider: openai}
+  wide: {provider: openai}
   lower: {provider: openai, context: 8000}
   priced: {provider: openai, context: 99000, price: {input: 1, output: 1}}
   away: {provider: openai, context: 99000, base_url: "https://resale.example/v1"}
@@ -268,7 +271,7 @@ chains: {default: [left]}
 `),
 	}
 	c := load(t, s)
-	for name, want := range map[string]int{"left": 9000, "lower": 8000, "priced": 99000, "away": 99000} {
+	for name, want := range map[string]int{"left": 9000, "wide": 1_009_000, "lower": 8000, "priced": 99000, "away": 99000} {
 		if got := c.Models[name].Context; got != want {
 			t.Errorf("%s: %d tokens, want %d", name, got, want)
 		}

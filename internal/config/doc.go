@@ -2,7 +2,7 @@
 // overrides the one before it:
 //
 //  1. the defaults, stated at the fields of Config and what it holds
-//  2. a YAML file: drover.yaml, or whatever --config or DROVER_CONFIG names
+//  2. the YAML file that --config or DROVER_CONFIG names
 //  3. the environment
 //  4. flags
 //
@@ -12,7 +12,7 @@
 // # Environment
 //
 // Every setting that is a single value outside of the lists and the tables of
-// models, quotas, chains and budgets has a variable: its path in the file, in
+// models, quotas, chains, budgets and tool servers has a variable: its path in the file, in
 // capitals, joined by underscores, after DROVER_. So DROVER_WORKER_SLOTS is
 // worker.slots and DROVER_RETRY_BASE is retry.base. NATS_URL and REDIS_URL are
 // short for DROVER_NATS_URL and DROVER_REDIS_URL. An empty variable counts as

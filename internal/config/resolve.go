@@ -26,7 +26,7 @@ var home = map[string]struct{ url, key string }{
 // resolve turns the file's models into those of the domain.
 func (l *ledger) resolve(doc *document, prices func(string) (jobs.Price, bool)) {
 	c := &doc.Config
-	c.Models = make(map[string]jobs.Model, len(doc.Models))
+	c.Models, c.ListedAs = make(map[string]jobs.Model, len(doc.Models)), make(map[string]string)
 	c.keys = make(map[string]keySource, len(doc.Models))
 	for _, name := range slices.Sorted(maps.Keys(doc.Models)) {
 		path, m := join("models", name), doc.Models[name]
@@ -53,7 +53,10 @@ func (l *ledger) resolve(doc *document, prices func(string) (jobs.Price, bool)) 
 		resolved.Price = m.Price.resolve()
 		if resolved.Price == nil {
 			resolved.Price = l.lookUp(path, m.PricedAs, atHome, resolved.Upstream, prices)
-			l.keepWithin(path, &resolved)
+			if resolved.Price != nil {
+				c.ListedAs[name] = cmp.Or(m.PricedAs, resolved.Upstream)
+				l.fitPrice(path, &resolved)
+			}
 		}
 		c.Models[name] = resolved
 	}
@@ -85,14 +88,16 @@ func (l *ledger) lookUp(path, as string, atHome bool, upstream string, prices fu
 	return &p
 }
 
-// keepWithin keeps a model's context within what its listed price holds for:
-// many providers charge more for long inputs.
-func (l *ledger) keepWithin(path string, m *jobs.Model) {
-	if m.Price == nil || m.Price.UpTo == 0 || m.Context <= m.Price.UpTo {
+// fitPrice gives a model the context that its listed price holds for, unless it
+// has a smaller one: many providers charge more for long inputs.
+func (l *ledger) fitPrice(path string, m *jobs.Model) {
+	if m.Price.UpTo == 0 {
 		return
 	}
 	if _, said := l.places[path+".context"]; said {
-		l.wrong(path+".context", "%s.context (%d) is more than its listed price holds for, which is %d tokens: lower it, or say with price: what longer calls cost", path, m.Context, m.Price.UpTo)
+		if m.Context > m.Price.UpTo {
+			l.wrong(path+".context", "%s.context (%d) is more than its listed price holds for, which is %d tokens: lower it, or say with price: what longer calls cost", path, m.Context, m.Price.UpTo)
+		}
 		return
 	}
 	if m.Context = m.Price.UpTo; m.Context <= m.MaxOutput {

@@ -43,11 +43,11 @@ func persistence(ctx context.Context, node redis.UniversalClient) string {
 	switch field(info, "aof_enabled") {
 	case "1":
 		if every, ok := config(ctx, node, "appendfsync"); ok && every != "always" {
-			return "Redis does not sync every write (appendfsync " + every + "): a power cut may undo its last moments, such as a limit that was just raised" + remedy
+			return "Redis does not sync every write (appendfsync " + every + "): a power cut may undo its last moments, such as a circuit that has just opened" + remedy
 		}
 	case "0":
 		if save, ok := config(ctx, node, "save"); ok && save == "" {
-			return "Redis keeps nothing on disk (appendonly no): a restart forgets circuits, quotas and raised limits" + remedy
+			return "Redis keeps nothing on disk (appendonly no): a restart forgets circuits and quotas" + remedy
 		}
 		return "Redis keeps no log of its writes (appendonly no): a restart undoes what happened since its last snapshot" + remedy
 	}

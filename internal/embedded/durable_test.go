@@ -111,7 +111,7 @@ func TestRedisThatMayForgetIsWarnedOf(t *testing.T) {
 		"every write":    {[]string{"--appendonly", "yes", "--appendfsync", "always"}, ""},
 		"every second":   {[]string{"--appendonly", "yes"}, "(appendfsync everysec)"},
 		"snapshots only": {[]string{"--save", "60 1"}, "undoes what happened since its last snapshot, and nothing is asked until the sums are rebuilt from the book"},
-		"nothing":        {nil, "forgets circuits, quotas and raised limits"},
+		"nothing":        {nil, "forgets circuits and quotas"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -21,7 +21,8 @@
 // request gives by its protocol's own means or, without, spells out in its
 // instructions or document: strings hold the summary, those called quote or
 // evidence the document's own first words, choices are the first, numbers the
-// least. These faults are in what it says, and charged for like any answer:
+// least, or null where they may be missing. These faults are in what it says, and
+// charged for like any answer:
 //
 //	fenced    the right JSON in a code fence, between two sentences
 //	prose     the summary in words

@@ -32,6 +32,9 @@ func (w *writer) fill(b []byte, schema gjson.Result, property string, depth int)
 	}
 	switch kind(schema) {
 	case "integer", "number":
+		if lists(schema.Get("type"), "null") { // a figure that may be missing: it knows none
+			return append(b, "null"...)
+		}
 		return strconv.AppendFloat(b, least(schema), 'f', -1, 64)
 	case "boolean":
 		return append(b, "true"...)

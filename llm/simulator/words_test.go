@@ -145,6 +145,15 @@ func TestRefusalsAreTheProtocolsOwn(t *testing.T) {
 	})
 }
 
+func TestFigureThatMayBeMissingIsNotMadeUp(t *testing.T) {
+	t.Parallel()
+	w := writer{quote: firstFact}
+	got := w.fill(nil, gjson.Parse(`{"properties":{"days":{"type":["integer","null"]},"quote":{"type":["string","null"]}}}`), "", 0)
+	if want := `{"days":null,"quote":"` + firstFact + `"}`; string(got) != want {
+		t.Errorf("the answer is %s, want %s", got, want)
+	}
+}
+
 func TestASchemaSpelledOutIsMatchedToo(t *testing.T) {
 	t.Parallel()
 	inWorld(t, Config{}, func(t *testing.T, w *world) {
