@@ -18,7 +18,11 @@ import (
 // paused waits until a batch is.
 func (w *world) paused(batch string) {
 	w.Helper()
-	w.wait(func() bool { return w.progress(batch).State == jobs.Paused })
+	w.wait(func() bool { // not by its progress, for which the broker counts
+		b, err := w.client.Queue.Batch(w.ctx, batch)
+		w.must(err)
+		return b.State == jobs.Paused
+	})
 }
 
 // limiting is a fleet with these budgets.
