@@ -166,6 +166,7 @@ func (s *Source) ended(d *delivery) {
 		s.alone = nil
 	}
 	s.mu.Unlock()
+	s.calm.stir()
 	select {
 	case s.back <- struct{}{}:
 	default:

@@ -79,12 +79,14 @@ func decodeManifest(data []byte, revision uint64) (*manifest, error) {
 // the revision along.
 func (q *Queue) manifestsSince(ctx context.Context, revision *uint64) iter.Seq2[*manifest, error] {
 	return func(yield func(*manifest, error) bool) {
-		info, err := q.states.Info(ctx)
-		if err != nil {
-			yield(nil, err)
+		// Most often nothing has changed, which this tells for less than what the
+		// stream says of itself.
+		_, err := q.states.GetMsg(ctx, *revision+1, jetstream.WithGetMsgSubject("$KV.>"))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return
 		}
-		if info.State.LastSeq <= *revision {
+		if err != nil {
+			yield(nil, err)
 			return
 		}
 		for msg, err := range q.readSince(ctx, q.states, "$KV.>", false, *revision+1) {

@@ -16,8 +16,8 @@ import (
 
 // refreshEvery is how often a Source looks which batches have work, so a
 // pause, a cancel or a new batch reaches every worker within that time; new
-// ones at once, see news. Where there is no work it looks every idleEvery, in
-// case it has missed the news.
+// ones at once, see news. Where nothing moves it looks less often, see calm, and
+// where there is no work every idleEvery, in case it has missed the news.
 const (
 	refreshEvery = 500 * time.Millisecond
 	idleEvery    = 5 * time.Second
@@ -103,6 +103,7 @@ func (s *Source) refresh(ctx context.Context) error {
 	slices.SortFunc(next, func(a, b *live) int { return fair.Older(&a.Lane, &b.Lane) })
 	s.live = next
 	s.look(all, time.Now())
+	s.calm.compare(all, s.manifests)
 	if err := s.tidy(ctx, all, full); err != nil {
 		return fmt.Errorf("looking for work: %w", err)
 	}

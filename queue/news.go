@@ -94,7 +94,10 @@ func (s *Source) every() time.Duration {
 	if len(s.known) == 0 && len(s.live) == 0 {
 		return idleEvery
 	}
-	return refreshEvery
+	if s.submitting() {
+		return refreshEvery
+	}
+	return s.calm.every()
 }
 
 // hear reads the manifests of batches that are new or in another state than

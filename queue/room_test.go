@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 
+	"github.com/drover-batch/drover/internal/natstest"
 	"github.com/drover-batch/drover/jobs"
 )
 
@@ -20,7 +21,7 @@ import (
 func inNarrowWorld(t *testing.T, f func(w *world)) {
 	t.Helper()
 	t.Parallel()
-	dir := t.TempDir()
+	dir := natstest.Dir(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{TB: t, ctx: t.Context(), dir: dir, cfg: Config{MaxBytes: 1 << 20, StorePatience: 5 * time.Second}, store: 8 << 20}
 		w.begin()

@@ -30,6 +30,7 @@ type Source struct {
 	live      []*live          // those to deal from, the oldest first
 	empty     int              // of those, how many were found so
 	refreshed time.Time
+	calm      calm
 	untidy    bool      // batches are left to retire
 	fullUntil time.Time // the broker would not have another consumer; see places
 	manifests uint64    // sequence of the newest manifest seen

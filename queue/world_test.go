@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime/debug"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -17,11 +18,13 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/drover-batch/drover/internal/apart"
+	"github.com/drover-batch/drover/internal/natstest"
 	"github.com/drover-batch/drover/jobs"
 )
 
 func TestMain(m *testing.M) {
-	ats.Register() // its ticker must not start inside a bubble
+	ats.Register()          // its ticker must not start inside a bubble
+	debug.SetGCPercent(400) // a world is small and soon over
 	os.Exit(m.Run())
 }
 
@@ -42,7 +45,7 @@ type world struct {
 func inWorld(t *testing.T, cfg Config, f func(w *world)) {
 	t.Helper()
 	t.Parallel()
-	dir := t.TempDir()
+	dir := natstest.Dir(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, dir, cfg)
 		defer w.close()

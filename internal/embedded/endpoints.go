@@ -85,7 +85,7 @@ func (e Endpoints) alive(ctx context.Context) bool {
 	if err != nil || e.Server == "" {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", u.Host)
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package natstest starts a cluster of real NATS servers in the process of a
-// test.
+// test, and has room for what they store.
 package natstest
 
 import (
@@ -32,7 +32,7 @@ func StartCluster(t testing.TB) *Cluster {
 	c := &Cluster{}
 	for i, port := range ports {
 		srv, err := server.NewServer(&server.Options{
-			ServerName: fmt.Sprint(name, i), JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
+			ServerName: fmt.Sprint(name, i), JetStream: true, StoreDir: Dir(t), NoLog: true, NoSigs: true,
 			Host: "127.0.0.1", Port: server.RANDOM_PORT, // routes are not opened by one that does not listen
 			Cluster: server.ClusterOpts{Name: name, Host: "127.0.0.1", Port: port}, Routes: routes,
 		})

@@ -18,7 +18,11 @@ import (
 // paused waits until a batch is.
 func (w *world) paused(batch string) {
 	w.Helper()
-	w.wait(func() bool { return w.progress(batch).State == jobs.Paused })
+	w.wait(func() bool { // not by its progress, for which the broker counts
+		b, err := w.client.Queue.Batch(w.ctx, batch)
+		w.must(err)
+		return b.State == jobs.Paused
+	})
 }
 
 // limiting is a fleet with these budgets.
@@ -35,17 +39,17 @@ func TestRaisedLimitGoesOnByItself(t *testing.T) {
 			w.must(w.client.Ledger.SetLimit(w.ctx, w.client.Redis, "budget:acme", jobs.Dollar))
 		},
 		"of the tenant, in drover.yaml": func(w *world) {
+			w.stop("a", "b") // they read the configuration
 			w.config.Budgets[0].Limit = jobs.Dollar
-			w.stop("a", "b")
 			w.start("a", "b")
 		},
 		"of the tenant, and the model is called otherwise by now": func(w *world) {
+			w.stop("a", "b")
 			w.config.Budgets[0].Limit = jobs.Dollar
 			m := w.config.Models["small"]
 			m.Name = "tiny"
 			w.config.Models = map[string]jobs.Model{"tiny": m}
 			w.config.Chains = map[string]config.Chain{"default": {Models: []string{"tiny"}}}
-			w.stop("a", "b")
 			w.start("a", "b")
 		},
 	} {

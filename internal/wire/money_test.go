@@ -21,7 +21,7 @@ func TestBudgetIsNeverOverdrawnAndPausesTheBatch(t *testing.T) {
 		w.start(crew(4)...)
 		time.Sleep(6 * time.Second)
 		w.kill("b")
-		w.wait(func() bool { return w.progress("contracts").State == jobs.Paused })
+		w.paused("contracts")
 		time.Sleep(time.Minute)
 		p, sum := w.progress("contracts"), w.spent("contracts")
 		if p.Reason == "" || p.Done() == 0 || p.Done() == 300 || p.Dead != 0 {
@@ -83,7 +83,7 @@ func TestFlushedRedisIsRebuiltFromTheBookWithoutOverspending(t *testing.T) {
 			time.Sleep(6 * time.Second) // with all slots in the middle of a call
 			w.flushRedis()
 		}
-		w.wait(func() bool { return w.progress("contracts").State == jobs.Paused })
+		w.paused("contracts")
 		time.Sleep(time.Minute)
 		sum := w.spent("contracts")
 		if sum.Spent > limit {
@@ -233,7 +233,7 @@ func TestReasonOfAPauseNamesTheMoney(t *testing.T) {
 	inWorld(t, second, func(w *world) {
 		w.submit(jobs.Batch{ID: "contracts", Budget: jobs.Dollars(0.003), Chain: "cheap"}, short(30)...)
 		w.start("a")
-		w.wait(func() bool { return w.progress("contracts").State == jobs.Paused })
+		w.paused("contracts")
 		if p := w.progress("contracts"); !strings.Contains(p.Reason, "$0.003") {
 			t.Errorf("it is paused because %s", p.Reason)
 		}

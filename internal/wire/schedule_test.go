@@ -19,7 +19,8 @@ import (
 
 var (
 	seed    = flag.Uint64("seed", 0, "the only schedule to run; default: many")
-	seeds   = flag.Uint64("seeds", usual, "how many schedules to run")
+	from    = flag.Uint64("from", 1, "the first of many schedules")
+	seeds   = flag.Uint64("seeds", usual, "the last of many schedules")
 	without = flag.String("without", "", "numbers of faults of the schedule to leave out, as 0,3")
 )
 
@@ -27,7 +28,7 @@ var (
 // and leaves it to the checker to object. A schedule that fails is made smaller
 // before it is told.
 func TestAnySchedule(t *testing.T) {
-	first, last := uint64(1), *seeds
+	first, last := *from, *seeds
 	if *seed > 0 {
 		first, last = *seed, *seed
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/drover-batch/drover/internal/audit"
 	"github.com/drover-batch/drover/internal/config"
 	"github.com/drover-batch/drover/internal/embedded"
+	"github.com/drover-batch/drover/internal/natstest"
 	"github.com/drover-batch/drover/internal/redistest"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/llm/simulator"
@@ -110,7 +111,7 @@ func (s scene) play(t *testing.T, f func(w *world)) {
 func (s scene) stage(t *testing.T, f func(w *world)) {
 	t.Helper()
 	t.Parallel()
-	dir := scratch(t)
+	dir := natstest.Dir(t)
 	redis := s.startRedis(t) // outside: it has a socket
 	c := configure(t, dir, s)
 	synctest.Test(t, func(t *testing.T) { f(newWorld(t, dir, redis, c)) })
@@ -142,16 +143,6 @@ func (s scene) live(w *world, f func(w *world)) {
 	if !s.alike {
 		w.check()
 	}
-}
-
-// scratch is a folder in memory, where the system has such.
-func scratch(t *testing.T) string {
-	dir, err := os.MkdirTemp("/dev/shm", "drover")
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
 }
 
 func configure(t *testing.T, dir string, s scene) *config.Config {
