@@ -84,14 +84,17 @@ local function setting(name)
   return n
 end
 
+local TERM = '([^' .. GS .. ']*)'
+local TERMS = '^' .. string.rep(TERM .. GS, 7) .. TERM .. '$'
+
 -- termsOf reads an account's terms, with the limit that is in force.
 local function termsOf(text)
   local t = terms[text]
   if not t then
-    local f = split(text)
-    t = {name = f[1], title = f[2], limit = tonumber(f[3]), start = tonumber(f[4]), finish = tonumber(f[5]),
-      spent = f[6], alerts = f[7], cheaper = tonumber(f[8])}
-    if setting(t.name) > 0 then t.limit, t.set = setting(t.name), true end
+    local name, title, limit, start, finish, spent, alerts, cheaper = string.match(text, TERMS)
+    t = {name = name, title = title, limit = tonumber(limit), start = tonumber(start), finish = tonumber(finish),
+      spent = spent, alerts = alerts, cheaper = tonumber(cheaper), set = false}
+    if setting(name) > 0 then t.limit, t.set = setting(name), true end
     terms[text] = t
   end
   return t
@@ -128,7 +131,7 @@ local function book(key)
     local v = redis.call('HMGET', key, 'name', 'title', 'alerts', 'limit', 'spent', 'held', 'presumed', 'ambiguous', 'alerted', 'told')
     b = {key = key, name = v[1], title = v[2], alerts = v[3] or '', limit = tonumber(v[4] or 0), spent = tonumber(v[5] or 0),
       held = tonumber(v[6] or 0), presumed = tonumber(v[7] or 0), ambiguous = tonumber(v[8] or 0), alerted = tonumber(v[9] or 0),
-      told = {}, parts = {}}
+      told = {}, parts = {}, retold = false, described = false}
     for share, amount in string.gmatch(v[10] or '', '(%d+)=(%d+);') do b.told[tonumber(share)] = tonumber(amount) end
     books[key] = b
     if not v[10] and b.alerted > 0 then rearm(b) end -- of an earlier build

@@ -20,12 +20,13 @@ local RAMP = 10 -- seconds, each allowing twice as many calls as the one before
 local loaded, changed = {}, {}
 
 local function parse(key, who, text)
-  local c, i = {key = key, who = who, new = not text}, 0
+  local c = {key = key, who = who, new = not text, state = 0, gen = 0, since = 0, till = 0, fails = 0, probes = 0, passed = 0,
+    ramp = 0, live = 0, window = 0, good = 0, bad = 0, oldgood = 0, oldbad = 0, seen = 0}
+  local i = 0
   for n in string.gmatch(text or '', '%S+') do
     i = i + 1
     c[FIELDS[i]] = tonumber(n)
   end
-  for _, f in ipairs(FIELDS) do c[f] = c[f] or 0 end
   loaded[key][who] = c
   return c
 end

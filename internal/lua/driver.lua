@@ -56,6 +56,11 @@ local function count()
   at = at + 1
   return tonumber(ARGV[at])
 end
+local function list()
+  local n = count()
+  at = at + n
+  return {unpack(ARGV, at - n + 1, at)}
+end
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
@@ -66,15 +71,13 @@ local kept = take()
 
 local forms = {}
 for i = 1, count() do
-  local f = {name = take(), keys = {}, args = {}, vary = {}}
-  local m = M[f.name]
-  f.check, f.apply, f.leave, f.due = m.check, m.apply, m.leave, m.due
-  f.head = SEP .. f.name .. SEP
-  for k = 1, count() do f.keys[k] = KEYS[count()] end
-  for a = 1, count() do f.args[a] = take() end
-  for v = 1, count() do f.vary[v] = count() end
-  f.tail, f.key, f.text = END .. take(), KEYS[count()], take()
-  forms[i] = f
+  local name = take()
+  local m, keys, args, vary = M[name], list(), list(), list()
+  for k = 1, #keys do keys[k] = KEYS[tonumber(keys[k])] end
+  for v = 1, #vary do vary[v] = tonumber(vary[v]) end
+  forms[i] = {name = name, keys = keys, args = args, vary = vary, head = SEP .. name .. SEP,
+    tail = END .. take(), key = KEYS[count()], text = take(), saved = false,
+    check = m.check, apply = m.apply, leave = m.leave, due = m.due}
 end
 
 -- Each of the slots of a shape, an arguments' table and a place in it, is filled
