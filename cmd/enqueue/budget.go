@@ -208,16 +208,21 @@ func (c *cli) setLimit(ctx context.Context, s *wire.Servers, name, amount string
 		return err
 	}
 	if c.json {
-		return c.print(map[string]any{"name": a.name, "was_usd": dollars(a.Limit), "limit_usd": dollars(limit)})
+		return c.print(map[string]any{"name": a.name, "was_usd": dollars(a.Limit), "limit_usd": dollars(limit), "spent_usd": dollars(a.Spent)})
 	}
-	c.say("%s: %s, %s until now; it holds from the next call on, and what was paused for it goes on by itself", a.name, saidLimit(limit, amount), saidLimit(a.Limit, "none"))
+	then := "what was paused for it goes on by itself"
+	if limit > 0 && a.Spent >= limit {
+		then = fmt.Sprintf("no call fits, since %s is spent already: what is left waits for more money, or ends if when_spent says so", a.Spent)
+	}
+	c.say("%s: %s, %s until now; it holds from the next call on, and %s", a.name, saidLimit(limit, amount), saidLimit(a.Limit, "none"), then)
 	return nil
 }
 
 // limited is named, among batches that have no limit yet as well.
 func (c *cli) limited(ctx context.Context, s *wire.Servers, name string) (*account, error) {
 	if b, err := s.Queue.Batch(ctx, name); err == nil {
-		return &account{Sum: budget.Sum{Limit: b.Budget}, name: b.ID, batch: b}, nil
+		spent, _, err := s.Spent(ctx, b.ID)
+		return &account{Sum: budget.Sum{Limit: b.Budget, Spent: spent}, name: b.ID, batch: b}, err
 	}
 	found, err := named(ctx, s, name, true)
 	if err != nil {
