@@ -315,6 +315,18 @@ func TestCompressedAnswersWereThrownAway(t *testing.T) {
 	}
 }
 
+func TestAnswerBehindAByteOrderMarkIsRead(t *testing.T) {
+	const mark = "\ufeff"
+	a, err := mustNew(t, model("openai"), says(200, nil, mark+`{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2}}`)).Ask(t.Context(), prompt("x"), 0)
+	if err != nil || a.Text != "Hi" || !gjson.ValidBytes(a.Body) {
+		t.Errorf("%+v, %v", a, err)
+	}
+	_, err = mustNew(t, model("openai"), says(401, nil, mark+`{"error":{"message":"no such key"}}`)).Ask(t.Context(), prompt("x"), 0)
+	if f := failure(t, err); !strings.Contains(f.Message, "no such key") {
+		t.Error(f)
+	}
+}
+
 func gzipped(text string) string {
 	var b strings.Builder
 	w := gzip.NewWriter(&b)
