@@ -396,6 +396,28 @@ func TestSecretsNeverReachErrors(t *testing.T) {
 	}
 }
 
+func TestNoPartOfAKeyIsLeftWhereALongErrorIsShortened(t *testing.T) {
+	for _, at := range []int{480, 490, 499, 4080, 4090} {
+		text := strings.Repeat("x", at) + canary
+		for name, client := range map[string]*http.Client{
+			"message":   says(400, nil, `{"error":{"message":"`+text+`"}}`),
+			"old shape": says(400, nil, `{"error":"`+text+`"}`),
+			"body":      says(502, nil, text),
+			"reported":  says(200, nil, `{"error":{"message":"`+text+`"}}`),
+			"refusal":   says(200, nil, `{"choices":[{"message":{"refusal":"`+text+`"}}]}`),
+		} {
+			_, err := mustNew(t, model("openai"), client).Ask(t.Context(), prompt("x"), 0)
+			f := failure(t, err)
+			if all := f.Message + string(f.Body); strings.Contains(all, canary[:4]) {
+				t.Errorf("%s, %d: a part of the key is in %s", name, at, all)
+			}
+			if len(f.Message) > 600 {
+				t.Errorf("%s, %d: the message has %d bytes", name, at, len(f.Message))
+			}
+		}
+	}
+}
+
 func TestNewNamesWhatToCorrect(t *testing.T) {
 	for want, spoil := range map[string]func(m *jobs.Model){
 		"provider": func(m *jobs.Model) { m.Provider = "telepathy" }, "base_url": func(m *jobs.Model) { m.BaseURL = "host/v1" },

@@ -22,6 +22,10 @@ type complaint struct {
 	quotas  string        // that were exceeded, by Google's names
 }
 
+// mostComplaint bounds what is looked at of a message. What is told of it is
+// shortened further, but not before our key is out of it; see Client.clean.
+const mostComplaint = 16 << 10
+
 func complaintOf(body []byte) complaint {
 	if !gjson.ValidBytes(body) {
 		return complaint{}
@@ -37,7 +41,7 @@ func complaintIn(root gjson.Result) complaint {
 	switch {
 	case e.IsObject():
 	case e.Type == gjson.String: // text-generation-inference, older Ollama
-		return complaint{class: root.Get("error_type").String(), message: shorten(e.Str, 500)}
+		return complaint{class: root.Get("error_type").String(), message: shorten(e.Str, mostComplaint)}
 	default: // older vLLM, Mistral
 		e = root
 	}
@@ -51,7 +55,7 @@ func complaintIn(root gjson.Result) complaint {
 	}
 	for _, at := range []string{"message", "detail"} {
 		if m := e.Get(at); m.Exists() && c.message == "" {
-			c.message = shorten(m.String(), 500)
+			c.message = shorten(m.String(), mostComplaint)
 		}
 	}
 	if c.code == "" {
