@@ -23,7 +23,7 @@ func (r *run) end(o *obstacle) jobs.Decision {
 		wait, _ := r.wakes()
 		return r.rest(wait)
 	case late:
-		end := r.outcome(jobs.Expired)
+		end := r.outcome(r.task.Job.Unasked())
 		end.Kind = jobs.PastDeadline
 		end.Reason = fmt.Sprintf("the batch's deadline, %s UTC, has gone by", r.task.Batch.Deadline.UTC().Format(time.DateTime))
 		return jobs.Decision{Outcome: end}

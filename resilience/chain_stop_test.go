@@ -209,6 +209,14 @@ func TestPastDeadlineExpires(t *testing.T) {
 	})
 }
 
+func TestReplayPastItsDeadlineIsDeadAgain(t *testing.T) {
+	onStage(t, func(s *scene) {
+		s.task.Batch.Deadline = time.Now().Add(-time.Second)
+		s.task.Job.Run = 2
+		equal(s, "kind", s.ends(jobs.Dead).Kind, jobs.PastDeadline)
+	})
+}
+
 func TestWaitEndsAtTheDeadline(t *testing.T) {
 	onStage(t, func(s *scene) {
 		s.task.Batch.Deadline = time.Now().Add(90 * time.Second)
