@@ -72,7 +72,7 @@ func newBudgetSet(c *cli) *cobra.Command {
 		Long: `Changes the limit of a budget or of a batch, for all workers from the next call
 on. The amount is in US dollars and includes what is spent already; default
 returns to what drover.yaml says of a budget, none takes a batch's limit away.
-What was paused for want of this money goes on by itself within a minute. A
+What was paused for want of this money goes on by itself within seconds. A
 limit that was set stays, whatever drover.yaml says, until default is set.`,
 		Example: `  enqueue budget set acme/day 80
   enqueue budget set contracts-1a2b3c4d5e 12.50`,

@@ -72,6 +72,22 @@ func TestRaisedLimitGoesOnByItself(t *testing.T) {
 	}
 }
 
+func TestLimitThatIsRaisedAtOnceGoesOnAtOnce(t *testing.T) {
+	inWorld(t, second, func(w *world) {
+		w.submit(jobs.Batch{ID: "contracts", Budget: jobs.Dollars(0.004)}, short(60)...)
+		w.start("a", "b")
+		w.paused("contracts")
+		w.must(w.client.Queue.SetBudget(w.ctx, "contracts", jobs.Dollar))
+		done := w.progress("contracts").Done()
+		time.Sleep(10 * time.Second)
+		if p := w.progress("contracts"); p.Done() == done || p.State == jobs.Paused {
+			t.Errorf("after 10 s: %+v", p)
+		}
+		w.untilOver("contracts")
+		w.answered("contracts")
+	})
+}
+
 func TestWhatSomebodyPausedStaysPaused(t *testing.T) {
 	inWorld(t, second, func(w *world) {
 		w.submit(jobs.Batch{ID: "contracts", Budget: jobs.Dollars(0.004)}, short(60)...)
