@@ -86,11 +86,11 @@ limit that was set stays, whatever drover.yaml says, until default is set.`,
 func newBudgetRecount(c *cli) *cobra.Command {
 	return &cobra.Command{
 		Use:   "recount",
-		Short: "Have what was spent counted anew, for a budget that was added or renamed",
+		Short: "Have what was spent counted anew, after a budget was added or renamed",
 		Long: `Has a worker count what was spent from the book that NATS keeps, before its next
-call. Budgets that were added to drover.yaml, or renamed, begin with nothing
-otherwise, whatever their day, week or month has cost so far. All workers should
-have the new drover.yaml by then. Calls wait while it counts; running ones go on.`,
+call. A budget that is new in drover.yaml is counted so by itself when the first
+worker that has it starts; what others with the old file have spent since then is
+in it after this. Calls wait while it counts; running ones go on.`,
 		Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd.Context(), func(ctx context.Context, s *wire.Servers) error {

@@ -313,29 +313,3 @@ func TestEachShareIsToldOnceForTheWholeFleet(t *testing.T) {
 		}
 	})
 }
-
-func TestBudgetThatIsAddedBeginsWithWhatItsTurnHasCost(t *testing.T) {
-	inWorld(t, second, func(w *world) {
-		w.submit(jobs.Batch{ID: "contracts"}, short(20)...)
-		w.start("a")
-		w.untilOver("contracts")
-		w.stop("a")
-		w.config.Budgets = []config.Budget{{Name: "acme", Tenant: "acme", Window: "month", Limit: jobs.Dollar}}
-		w.start("b", "c")
-		w.must(w.client.Recount(w.ctx))
-		w.submit(jobs.Batch{ID: "invoices"}, short(20)...)
-		w.untilOver("invoices")
-		w.stop("b", "c")
-		var want jobs.USD
-		for _, batch := range []string{"contracts", "invoices"} {
-			spent, _, err := w.client.Queue.Spent(w.ctx, batch)
-			w.must(err)
-			want += spent
-		}
-		sums, err := w.client.Sums(w.ctx, "budget:acme")
-		w.must(err)
-		if len(sums) != 1 || sums[0].Spent != want || want == 0 {
-			t.Errorf("sums %+v, want %v spent", sums, want)
-		}
-	})
-}
