@@ -87,6 +87,7 @@ func (a *asking) awaitRoom(ctx context.Context) bool {
 	case <-late:
 	case <-ctx.Done():
 	case <-a.stop():
+	case <-a.task.Lost:
 	}
 	return true
 }

@@ -200,6 +200,17 @@ func TestLostLeaseEndsWaitsAndNotCalls(t *testing.T) {
 	}
 }
 
+func TestJobThatWaitsForRoomGoesBackWhenItsLeaseIsLost(t *testing.T) {
+	onStage(t, func(s *scene) {
+		lost := make(chan struct{})
+		s.task.Lost = lost
+		s.chain.Freed = func() <-chan struct{} { return make(chan struct{}) }
+		time.AfterFunc(time.Minute, func() { close(lost) })
+		equal(s, "back", s.run().Back, true)
+		equal(s, "after", time.Since(s.small.start), time.Minute)
+	})
+}
+
 func TestPastDeadlineExpires(t *testing.T) {
 	onStage(t, func(s *scene) {
 		s.task.Batch.Deadline = time.Now().Add(-time.Second)
