@@ -158,7 +158,7 @@ func (c complaint) blame(status int) jobs.Kind {
 			return jobs.NoQuota
 		}
 	case http.StatusBadRequest:
-		if c.misnamed() {
+		if c.misnamed() || c.overstated(status) {
 			return jobs.NoQuota
 		}
 	}
@@ -179,6 +179,15 @@ func (c complaint) misdirected() bool {
 // and OpenRouter's do. It is the configuration's like that of a 404.
 func (c complaint) misnamed() bool {
 	return c.is("invalid_model", "model_not_found") || c.says("model not exist", "is not a valid model id")
+}
+
+// overstated reports whether a 400 says that the model never gives answers as
+// long as we allow, which is as its configuration says for every job.
+func (c complaint) overstated(status int) bool {
+	return status == http.StatusBadRequest && !c.tooLong(status) &&
+		c.says("max_tokens", "max_completion_tokens", "max_output_tokens", "maxoutputtokens") &&
+		c.says("is too large", "maximum allowed number of output tokens", "the supported range", "the valid range",
+			"must be less than or equal to", "above maximum value")
 }
 
 // unpaid reports whether the account, not the request, is at fault. Gemini says

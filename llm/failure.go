@@ -31,6 +31,9 @@ func (c *Client) rejected(resp *response) *jobs.Failure {
 		}
 		fail.Quota.Exhausted = which
 	}
+	if said.overstated(resp.status) {
+		fail.Message = strings.TrimSuffix(fail.Message, ".") + "; lower its max_output"
+	}
 	if resp.status/100 == 3 {
 		fail.Message = c.model.Name + ": the provider redirects elsewhere, which is never followed; correct its base_url"
 	}
