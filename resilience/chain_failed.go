@@ -120,6 +120,7 @@ func record(call *jobs.Call, started time.Time, answer *jobs.Answer, fail *jobs.
 		a.Usage = answer.Usage
 	}
 	a.Billing, a.Cost = charge(call, a.Billing, answer)
+	a.Unpriced = call.Model.Price == nil && a.Billing != jobs.Free
 	return a
 }
 
