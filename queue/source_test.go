@@ -148,6 +148,17 @@ func TestRestingBatchIsSkipped(t *testing.T) {
 	})
 }
 
+func TestRestOfABatchThatIsOverIsForgotten(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		s := w.source("w1")
+		s.Rest("b", time.Second)
+		w.nothing(s, 10*time.Second)
+		if len(s.rests) != 0 {
+			t.Errorf("still known: %v", s.rests)
+		}
+	})
+}
+
 func TestCancelledJobsEndWithoutACall(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		w.enqueue(batch("b"), 1300)
