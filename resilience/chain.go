@@ -74,8 +74,9 @@ type Chain struct {
 	// nil.
 	Freed func() <-chan struct{}
 
-	// OnError is told what went wrong around the calls: the gate out of reach, for
-	// example. May be nil.
+	// OnError is told what went wrong around the calls, by all of them, and in the
+	// same words where it is not one job's: the gate out of reach, for example.
+	// May be nil.
 	OnError func(error)
 
 	// NewID makes the id of a call, unique for ever; default crypto/rand.Text.
