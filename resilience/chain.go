@@ -102,6 +102,10 @@ type Task struct {
 	// before each call; nil if the job cannot be lost.
 	Expires func() time.Time
 
+	// Dropped reports whether the job's batch was paused or cancelled since the
+	// job was lent: no other call is begun then. Nil if nobody knows.
+	Dropped func() bool
+
 	// Outlook is how the job's batch gets on; nil if nobody knows.
 	Outlook func() jobs.Outlook
 

@@ -15,7 +15,7 @@ func (r *run) end(o *obstacle) jobs.Decision {
 	switch o.sort {
 	case hopeless, doubtful:
 		return r.dead(o)
-	case claimed:
+	case claimed, dropped:
 		return r.wait(o.wait)
 	case away:
 		return r.rest(o.wait)

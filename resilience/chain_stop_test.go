@@ -211,6 +211,17 @@ func TestJobThatWaitsForRoomGoesBackWhenItsLeaseIsLost(t *testing.T) {
 	})
 }
 
+func TestNoCallIsBegunOnceTheBatchIsDropped(t *testing.T) {
+	onStage(t, func(s *scene) {
+		dropped := time.Now().Add(5 * time.Second)
+		s.task.Dropped = func() bool { return time.Now().After(dropped) }
+		s.enter = func(*jobs.Call) (Pass, error) { return Pass{Wait: 10 * time.Second}, nil } // its turn in the line
+		s.waits(time.Second)
+		equal(s, "calls", s.small.calls, 0)
+		equal(s, "billing", s.left[0].Billing, jobs.Free)
+	})
+}
+
 func TestPastDeadlineExpires(t *testing.T) {
 	onStage(t, func(s *scene) {
 		s.task.Batch.Deadline = time.Now().Add(-time.Second)
