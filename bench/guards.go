@@ -99,14 +99,20 @@ func (s *subject) gate() (*resilience.Gate, error) {
 		return nil, err
 	}
 	quotas := map[string]resilience.Quota{"bench": {RequestsPerMinute: 100_000_000, TokensPerMinute: 1_000_000_000_000, Concurrent: 100_000}}
-	return resilience.NewGate(resilience.GateConfig{
+	var gate *resilience.Gate
+	nothing := func(func(jobs.Spend, error) bool) {}
+	gate = resilience.NewGate(resilience.GateConfig{
 		Redis: s.servers.Redis, Keys: keys, Worker: "bench",
+		Rebuild: func(ctx context.Context) error {
+			return ledger.Rebuild(ctx, s.servers.Redis, gate.Script(), budget.Records{Book: nothing})
+		},
 		Guards: []resilience.Guard{
 			resilience.NewBreaker(resilience.BreakerConfig{Redis: s.servers.Redis, Keys: keys}),
 			ledger,
 			resilience.NewLimiter(resilience.LimiterConfig{Redis: s.servers.Redis, Keys: keys, Quotas: quotas}),
 		},
-	}), nil
+	})
+	return gate, nil
 }
 
 // pass is one call: in and out again, answered.

@@ -29,6 +29,7 @@ type fund struct {
 	Budget
 	key             func(name string) string
 	alerts, cheaper string
+	identity        string
 	last            atomic.Pointer[turn]
 }
 
@@ -45,7 +46,7 @@ func newFund(b Budget, key func(string) string) (*fund, error) {
 	if b.Name == "" {
 		b.Name = defaultName(b)
 	}
-	f := &fund{Budget: b, key: key, alerts: shares(b.AlertAt), cheaper: share(b.CheaperAt)}
+	f := &fund{Budget: b, key: key, alerts: shares(b.AlertAt), cheaper: share(b.CheaperAt), identity: identify(b)}
 	return f, f.validate()
 }
 
@@ -98,7 +99,7 @@ func (f *fund) at(t time.Time) account {
 func (f *fund) turn(t time.Time) *turn {
 	a := account{
 		name: Account(f.Name), title: f.Name, limit: f.Limit,
-		start: "0", end: "0", alerts: f.alerts, cheaper: f.cheaper,
+		start: "0", end: "0", alerts: f.alerts, cheaper: f.cheaper, budget: f.identity,
 	}
 	if f.WhenSpent != jobs.PauseWhenSpent {
 		a.spent = string(f.WhenSpent)

@@ -47,9 +47,9 @@ type Ledger struct {
 	lease   time.Duration
 	alertAt string
 	budgets []*fund
-	forms   forms
+	forms   *forms
 
-	root, settings, live, lapsed, unbooked, accounts, alerts, owner string // keys
+	root, settings, live, lapsed, unbooked, accounts, alerts, counted, owner string // keys
 }
 
 // New checks the configuration.
@@ -57,7 +57,7 @@ func New(c Config) (*Ledger, error) {
 	if c.Keys == "" {
 		c.Keys = "drover"
 	}
-	l := &Ledger{keys: c.Keys, lease: cmp.Or(c.Lease, 30*time.Second), alertAt: shares(c.AlertAt), root: c.Keys.Key(module)}
+	l := &Ledger{keys: c.Keys, lease: cmp.Or(c.Lease, 30*time.Second), alertAt: shares(c.AlertAt), forms: new(forms), root: c.Keys.Key(module)}
 	errs := []error{checkShares("alert_at", c.AlertAt...)}
 	if c.Lease < 0 {
 		errs = append(errs, errors.New("lease cannot be negative"))
@@ -77,7 +77,7 @@ func New(c Config) (*Ledger, error) {
 	}
 	for part, key := range map[string]*string{
 		"settings": &l.settings, "live": &l.live, "lapsed": &l.lapsed, "unbooked": &l.unbooked,
-		"accounts": &l.accounts, "alerts": &l.alerts, "rebuild": &l.owner,
+		"accounts": &l.accounts, "alerts": &l.alerts, "budgets": &l.counted, "rebuild": &l.owner,
 	} {
 		*key = l.keys.Key(module, part)
 	}
@@ -186,12 +186,15 @@ func (l *Ledger) step(e entry) lua.Step {
 	return l.form(&e).Step(micros(max(0, min(e.amount, most))), job)
 }
 
-// accountsOf returns the accounts that an entry is posted to.
+// accountsOf returns the accounts that an entry is posted to, each once.
 func (l *Ledger) accountsOf(e entry) []account {
 	list := append(make([]account, 0, 1+len(l.budgets)), l.batchAccount(&e))
 	for _, f := range l.budgets {
-		if f.covers(e.tenant, e.model) {
-			list = append(list, f.at(e.at))
+		if !f.covers(e.tenant, e.model) {
+			continue
+		}
+		if a := f.at(e.at); !slices.ContainsFunc(list, func(b account) bool { return a.key == b.key }) {
+			list = append(list, a)
 		}
 	}
 	return list
@@ -204,12 +207,13 @@ type account struct {
 	start, end       string // of its window, in microseconds; "0" without one
 	spent, alerts    string // what becomes of the rest, "" for pause; shares
 	cheaper          string // share from which cheaper models come first, "0" for never
+	budget           string // the fund's identity; "" for a batch
 	turn             *span  // of its window; nil without one
 }
 
 // terms writes the account's terms as ledger.lua reads them.
 func (a *account) terms() string {
-	return strings.Join([]string{a.name, a.title, micros(a.limit), a.start, a.end, a.spent, a.alerts, a.cheaper}, separator)
+	return strings.Join([]string{a.name, a.title, micros(a.limit), a.start, a.end, a.spent, a.alerts, a.cheaper, a.budget}, separator)
 }
 
 func (l *Ledger) batchAccount(e *entry) account {

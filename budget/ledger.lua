@@ -11,6 +11,8 @@
 --                          call whose worker died and that the book may not know
 --         :accounts  set   the keys of all accounts
 --         :alerts    zset  alert -> when to hand it out next
+--         :budgets   hash  budget -> 1 if the sums count its calls, '' if they
+--                          are to, from the next rebuilding on
 --   2…  hash  the accounts of the call: name, title, limit, start, end,
 --             alerts, alerted, told (share=amount; for each that alerted),
 --             spent, held, presumed, ambiguous, model:<name> and batch:<id>
@@ -22,8 +24,8 @@
 --   6…  the terms of each account: name, title, limit (0 for none), start and
 --       end of its window (0 for none), what becomes of the rest when it is
 --       spent ("bury", "expire", or "" for pause), the shares that alert, each
---       in millionths and followed by ";", and the share from which cheaper
---       models come first (0 for never)
+--       in millionths and followed by ";", the share from which cheaper models
+--       come first (0 for never), and which budget it is of ('' for a batch's)
 -- The worst case and the job are what differs from call to call.
 -- A hold is call, worst case, model, batch and the keys of its accounts. The
 -- parts of holds, terms and alerts have GS in between.
@@ -31,7 +33,8 @@
 -- A check returns nil or a refusal. Its tag is "claimed" if the job has a live
 -- call; otherwise its text tells which amount does not fit where, and the tag
 -- is "never" if no call as large as this one fits, "cheaper" if a cheaper model
--- is to be asked, else what becomes of the rest if the account says so.
+-- is to be asked, else what becomes of the rest if the account says so. Where
+-- the sums do not count a budget of the call's, they are to be made anew.
 
 local GS = '\29'
 local UNTIL_CLAIM_ENDS, UNTIL_HOLDS_SETTLE, UNTIL_LIMIT_RISES = 1000000, 500000, 60000000
@@ -40,12 +43,13 @@ local UNTIL_CLAIM_ENDS, UNTIL_HOLDS_SETTLE, UNTIL_LIMIT_RISES = 1000000, 500000,
 -- is remembered, and what it has changed is written once, at its end.
 local P
 local overrides, terms, books, owners, changed = {}, {}, {}, {}, {}
+local counted, wanted = {}, {}
 local holds, moved, owned = {}, {}, {}
 
 local function locate(root)
   if P then return end
   P = {}
-  for _, part in ipairs({'settings', 'live', 'lapsed', 'unbooked', 'accounts', 'alerts'}) do P[part] = root .. ':' .. part end
+  for _, part in ipairs({'settings', 'live', 'lapsed', 'unbooked', 'accounts', 'alerts', 'budgets'}) do P[part] = root .. ':' .. part end
 end
 
 local function split(text)
@@ -85,15 +89,15 @@ local function setting(name)
 end
 
 local TERM = '([^' .. GS .. ']*)'
-local TERMS = '^' .. string.rep(TERM .. GS, 7) .. TERM .. '$'
+local TERMS = '^' .. string.rep(TERM .. GS, 7) .. TERM .. GS .. '?(.*)$' -- earlier builds do not tell the last
 
 -- termsOf reads an account's terms, with the limit that is in force.
 local function termsOf(text)
   local t = terms[text]
   if not t then
-    local name, title, limit, start, finish, spent, alerts, cheaper = string.match(text, TERMS)
+    local name, title, limit, start, finish, spent, alerts, cheaper, budget = string.match(text, TERMS)
     t = {name = name, title = title, limit = tonumber(limit), start = tonumber(start), finish = tonumber(finish),
-      spent = spent, alerts = alerts, cheaper = tonumber(cheaper), set = false}
+      spent = spent, alerts = alerts, cheaper = tonumber(cheaper), budget = budget, set = false}
     if setting(name) > 0 then t.limit, t.set = setting(name), true end
     terms[text] = t
   end
@@ -139,6 +143,19 @@ local function book(key)
   return b
 end
 
+-- counts reports whether the sums count the calls of a budget. One of another
+-- configuration than that of whoever made them last they may not.
+local function counts(budget)
+  if budget == '' then return true end
+  local is = counted[budget]
+  if is == nil then
+    is = redis.call('HGET', P.budgets, budget) == '1'
+    counted[budget] = is
+    if not is then wanted[budget] = true end
+  end
+  return is
+end
+
 -- accountsOf returns the accounts of a call with their terms. K is the same
 -- table for all calls that have them in common.
 local charged = {}
@@ -151,6 +168,7 @@ local function accountsOf(K, A, now)
       local t = termsOf(A[i + 4])
       local current = now >= t.start and (t.finish == 0 or now < t.finish)
       list[i - 1] = {book = book(K[i]), terms = t, plain = current and t.cheaper == 0}
+      list.uncounted = list.uncounted or not counts(t.budget)
     end
     charged[K] = list
   end
@@ -176,6 +194,7 @@ local function finish()
   end
   if #set > 0 then redis.call('HSET', P.live, unpack(set)) end
   if #gone > 0 then redis.call('HDEL', P.live, unpack(gone)) end
+  for budget in pairs(wanted) do redis.call('HSETNX', P.budgets, budget, '') end
   for b in pairs(changed) do
     local fields = {'held', int(b.held), 'spent', int(b.spent), 'presumed', int(b.presumed), 'ambiguous', int(b.ambiguous),
       'alerted', int(b.alerted)}
@@ -277,6 +296,7 @@ local function check(K, A, ctx)
   local no
   local amount = tonumber(A[1])
   local accounts, cheaper = accountsOf(K, A, ctx.now), A[5] == 'cheaper'
+  if accounts.uncounted then return {shut = true} end
   for i = 1, #accounts do
     local a = accounts[i]
     if not (a.plain and fits(a.book, a.terms.limit, amount)) then

@@ -51,7 +51,8 @@ type Records struct {
 	Limits func(context.Context) (map[string]jobs.USD, error)
 }
 
-// Rebuild fills all sums from the records and opens the gate; while the gate is
+// Rebuild fills all sums from the records, those of budgets that only other
+// replicas have among them, and opens the gate; while the gate is
 // open it does nothing. Calls in flight are held again. Holds that the shared
 // state still has are kept, except for calls that are in the book. One replica
 // rebuilds at a time; the others wait here, so that the gate is open whenever
@@ -109,7 +110,7 @@ type draft struct {
 
 func (r *rebuilding) run(ctx context.Context, args ...any) (string, error) {
 	l := r.l
-	keys := []string{r.script.Keys().Key("epoch"), l.owner, l.accounts, l.live, l.lapsed}
+	keys := []string{r.script.Keys().Key("epoch"), l.owner, l.accounts, l.live, l.lapsed, l.counted}
 	state, err := rebuild.Run(ctx, r.rdb, keys, args...).Text()
 	if err != nil {
 		return "", fmt.Errorf("rebuilding the budgets' sums: %w", err)
@@ -135,6 +136,9 @@ func (r *rebuilding) fill(ctx context.Context, records Records) (string, error) 
 	if err != nil {
 		return "", err
 	}
+	if r.l, err = r.l.counting(ctx, r.rdb); err != nil {
+		return "", err
+	}
 	if err := r.restore(ctx, records.InFlight); err != nil {
 		return "", err
 	}
@@ -151,6 +155,7 @@ func (r *rebuilding) fill(ctx context.Context, records Records) (string, error) 
 		return "", err
 	}
 	args := append([]any{"fill", r.owner, len(r.drop) / 2}, anys(r.drop)...)
+	args = append(append(args, len(r.l.budgets)), anys(r.l.identities())...)
 	for _, key := range slices.Sorted(maps.Keys(r.sums)) {
 		fields, err := r.sums[key].encode()
 		if err != nil {

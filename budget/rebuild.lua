@@ -3,11 +3,12 @@
 -- internal/lua/epoch.lua is put in front of this text.
 --
 -- KEYS  1 epoch, 2 owner (hash: owner, until), 3 accounts (set of keys),
---       4 live, 5 lapsed (hash)
+--       4 live, 5 lapsed, 6 budgets (hash)
 -- ARGV  1 "own", "release" or "fill", 2 owner
 --   own:  3 for how long, in microseconds
---   fill: 3 the number of holds to drop, then as many pairs of "live" or "lapsed" and field, then pairs
---         of account key and JSON object of its fields, all of them strings
+--   fill: 3 the number of holds to drop, then as many pairs of "live" or "lapsed" and field, then the number
+--         of budgets that are counted, these, then pairs of account key and JSON object of its fields, all of
+--         them strings
 --
 -- Returns "open" if the gate is open, "busy" if another replica is rebuilding,
 -- "done" otherwise.
@@ -38,6 +39,10 @@ for _ = 1, tonumber(ARGV[3]) do
   redis.call('HDEL', key[ARGV[at]], ARGV[at + 1])
   at = at + 2
 end
+for _, budget in ipairs(redis.call('HKEYS', KEYS[6])) do redis.call('HSET', KEYS[6], budget, '') end
+local budgets = tonumber(ARGV[at])
+for i = 1, budgets do redis.call('HSET', KEYS[6], ARGV[at + i], '1') end
+at = at + 1 + budgets
 -- What is known of an account outlives its sums: the book does not tell the
 -- limit of a batch.
 local known = {name = true, title = true, limit = true, start = true, ['end'] = true, alerts = true, alerted = true, told = true}

@@ -64,11 +64,7 @@ func newStore(t testing.TB, c Config, rdb redis.UniversalClient) *store {
 		t.Fatal(err)
 	}
 	s := &store{Ledger: l, script: lua.Compose(l.keys, l.Module()), rdb: rdb, now: time.Now}
-	epoch, err := s.script.NewEpoch(t.Context(), rdb)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.script.Open(t.Context(), rdb, epoch, nil); err != nil {
+	if err := l.Rebuild(t.Context(), rdb, s.script, Records{Book: bookOf()}); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -36,10 +36,14 @@ func (r *CSVResults) Write(o *jobs.Outcome) error {
 	if o.Kind != "" && o.Status != jobs.Answered {
 		kind, message = string(o.Kind), why(o)
 	}
+	cost := ""
+	if !o.CostUnknown() {
+		cost = plainUSD(o.Cost)
+	}
 	return r.row(
 		o.CustomID, o.Source, string(o.Status), string(o.Degraded), o.Reason, o.Model, o.Answer,
 		strconv.FormatInt(o.Usage.Input, 10), strconv.FormatInt(o.Usage.Output, 10),
-		plainUSD(o.Cost), plainUSD(o.Ambiguous()), strconv.Itoa(len(o.Attempts)), kind, message,
+		cost, plainUSD(o.Ambiguous()), strconv.Itoa(len(o.Attempts)), kind, message,
 	)
 }
 

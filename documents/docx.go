@@ -89,19 +89,20 @@ func (p *parts) xml(name string) (*xml.Decoder, func(), error) {
 
 // docx is the text of a Word document.
 func docx(p *parts, most int) ([]byte, error) {
-	styles, err := readStyles(p)
+	at := p.wordParts()
+	styles, err := readStyles(p, at)
 	if err != nil {
 		return nil, err
 	}
 	w := &word{styles: styles, most: most}
-	if err := w.read(p, "word/document.xml"); err != nil {
+	if err := w.read(p, at["document"]); err != nil {
 		return nil, err
 	}
 	if w.parts == 0 {
-		return nil, errors.New("word/document.xml is missing")
+		return nil, errors.New(at["document"] + " is missing")
 	}
-	for _, notes := range []string{"word/footnotes.xml", "word/endnotes.xml"} {
-		if err := w.read(p, notes); err != nil {
+	for _, notes := range []string{"footnotes", "endnotes"} {
+		if err := w.read(p, at[notes]); err != nil {
 			return nil, err
 		}
 	}

@@ -34,12 +34,12 @@ type level struct {
 	start        int
 }
 
-func readStyles(p *parts) (*styles, error) {
+func readStyles(p *parts, at wordParts) (*styles, error) {
 	s := &styles{
 		map[string]*style{}, map[string]string{}, map[string]string{}, map[levelKey]*level{},
 		map[levelKey]int{}, map[levelKey]bool{}, map[levelKey]int{},
 	}
-	return s, errors.Join(s.readNamed(p), s.readLists(p))
+	return s, errors.Join(s.readNamed(p, at["styles"]), s.readLists(p, at["numbering"]))
 }
 
 // elements calls visit for every element of a part, with the id of the closest
@@ -64,9 +64,9 @@ func elements(p *parts, name string, visit func(e xml.StartElement)) error {
 	}
 }
 
-func (s *styles) readNamed(p *parts) error {
+func (s *styles) readNamed(p *parts, part string) error {
 	current := &style{}
-	return elements(p, "word/styles.xml", func(e xml.StartElement) {
+	return elements(p, part, func(e xml.StartElement) {
 		switch e.Name.Local {
 		case "style":
 			current = &style{}
@@ -85,9 +85,9 @@ func (s *styles) readNamed(p *parts) error {
 	})
 }
 
-func (s *styles) readLists(p *parts) error {
+func (s *styles) readLists(p *parts, part string) error {
 	abstract, num, override, current := "", "", "", &level{}
-	return elements(p, "word/numbering.xml", func(e xml.StartElement) {
+	return elements(p, part, func(e xml.StartElement) {
 		switch e.Name.Local {
 		case "abstractNum":
 			abstract, num = val(e, "abstractNumId"), ""

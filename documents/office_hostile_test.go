@@ -22,6 +22,32 @@ func paragraphOf(properties, text string) string {
 	return "<w:p><w:pPr>" + properties + "</w:pPr><w:r><w:t>" + text + "</w:t></w:r></w:p>"
 }
 
+// Word on the web numbers the parts of a document that it saves.
+func TestPartsOfADocumentAreWhereItSays(t *testing.T) {
+	t.Parallel()
+	relation := func(kind, target string) string {
+		return `<Relationship Id="r" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/` + kind + `" Target="` + target + `"/>`
+	}
+	file := func(main string) string {
+		return zipped(t, "[Content_Types].xml", "<Types/>", "_rels/.rels", "<Relationships>"+relation("officeDocument", main)+"</Relationships>",
+			"word/_rels/document2.xml.rels", "<Relationships>"+relation("styles", "styles2.xml")+relation("footnotes", "/word/notes/footnotes2.xml")+"</Relationships>",
+			"word/document2.xml", wordHead+paragraphOf(`<w:pStyle w:val="Top"/>`, "Lease")+paragraphOf("", "Due.")+"</w:body></w:document>",
+			"word/styles2.xml", `<w:styles xmlns:w="x"><w:style w:styleId="Top"><w:name w:val="heading 1"/></w:style></w:styles>`,
+			"word/notes/footnotes2.xml", `<w:footnotes xmlns:w="x"><w:footnote w:id="1">`+paragraphOf("", "Or later.")+`</w:footnote></w:footnotes>`)
+	}
+	dir := folder(t, map[string]string{"a.docx": file("word/document2.xml"), "b.docx": file("/word/document2.xml"), "c": file("/word/document2.xml")})
+	items, problems := readAll(t, Config{}, dir, dir)
+	got := bodies(items)
+	for _, name := range []string{"a.docx", "b.docx", "c"} {
+		if text := got[name]; !strings.HasPrefix(text, "# Lease\n\nDue.\n") || !strings.Contains(text, "Or later.") {
+			t.Errorf("%s: %q", name, text)
+		}
+	}
+	if problems != nil {
+		t.Error(problems)
+	}
+}
+
 func TestNumbersOfClausesAreRead(t *testing.T) {
 	t.Parallel()
 	item := func(level, text string) string {

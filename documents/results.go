@@ -18,6 +18,7 @@ import (
 //	 "model":"small","answer":"…","usage":{"input":812,"output":40},
 //	 "cost_usd":0.000389,"attempts":1}
 //
+// cost_usd is null where nobody knows the price of the model that was asked.
 // degraded and reason, checked and quotes, ambiguous_usd and error are there
 // when they have something to say.
 type Results struct {
@@ -43,7 +44,7 @@ type result struct {
 	Checked  jobs.Rung        `json:"checked,omitempty"`
 	Quotes   []jobs.Quote     `json:"quotes,omitempty"`
 	Usage    jobs.Usage       `json:"usage,omitzero"`
-	Cost     decimal          `json:"cost_usd"`
+	Cost     *decimal         `json:"cost_usd"`
 	Doubtful decimal          `json:"ambiguous_usd,omitempty"` // the part of the cost nobody confirmed
 	Attempts int              `json:"attempts"`
 	Error    *resultError     `json:"error,omitempty"`
@@ -61,7 +62,10 @@ func (r *Results) Write(o *jobs.Outcome) error {
 		CustomID: o.CustomID, Source: o.Source, Status: o.Status,
 		Degraded: o.Degraded, Reason: o.Reason, Model: o.Model, Answer: o.Answer,
 		Checked: o.Checked, Quotes: o.Quotes,
-		Usage: o.Usage, Cost: decimal(o.Cost), Doubtful: decimal(o.Ambiguous()), Attempts: len(o.Attempts),
+		Usage: o.Usage, Doubtful: decimal(o.Ambiguous()), Attempts: len(o.Attempts),
+	}
+	if !o.CostUnknown() {
+		line.Cost = new(decimal(o.Cost))
 	}
 	if o.Kind != "" && o.Status != jobs.Answered {
 		line.Error = &resultError{o.Kind, why(o)}

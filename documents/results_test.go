@@ -45,6 +45,9 @@ func TestResultsAreOneLineEach(t *testing.T) {
 			o.Degraded, o.Reason, o.Attempts, o.Cost = jobs.Partial, "answered by a later model", nil, 2_500_000
 			o.Answer = "a\u2028b\x1b[31m\n\u009b\u202e\U000e0041é"
 		}), `{"custom_id":"a.txt","source":"in/a.txt","status":"answered","degraded":"partial","reason":"answered by a later model","model":"small","answer":"a\u2028b\u001b[31m\n\u009b\u202e\udb40\udc41é","usage":{"input":90,"output":8},"cost_usd":2.50,"attempts":0}`},
+		{with(func(o *jobs.Outcome) {
+			o.Source, o.Cost, o.Attempts = "", 0, []jobs.Attempt{{Billing: jobs.Billed, Unpriced: true}}
+		}), `{"custom_id":"a.txt","status":"answered","model":"small","answer":"A <lease> & more","usage":{"input":90,"output":8},"cost_usd":null,"attempts":1}`},
 		{dead(jobs.ServerError, 503, ""), `{"custom_id":"a.txt","source":"in/a.txt","status":"dead","model":"small","usage":{"input":90,"output":8},"cost_usd":0.000125,"ambiguous_usd":0.000025,"attempts":1,"error":{"kind":"server_error","message":"overloaded"}}`},
 	} {
 		var b bytes.Buffer

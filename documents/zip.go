@@ -55,11 +55,9 @@ func readZip(s *source) bool {
 
 // officeOf recognises documents that are zip archives and are not called so.
 func officeOf(z *zip.Reader) func(*source) bool {
-	has := func(member string) bool {
-		return slices.ContainsFunc(z.File, func(f *zip.File) bool { return f.Name == member })
-	}
+	has := (&parts{Reader: z}).has
 	switch {
-	case has("word/document.xml"):
+	case slices.ContainsFunc(z.File, func(f *zip.File) bool { return strings.HasPrefix(f.Name, "word/document") }):
 		return readDOCX
 	case has("xl/workbook.xml"):
 		return readXLSX

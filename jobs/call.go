@@ -50,6 +50,10 @@ type Attempt struct {
 	Billing Billing `json:"billing"`
 	Cost    USD     `json:"cost"` // the true cost, or the worst case if presumed
 
+	// Unpriced says that it may have cost something, and that Cost is 0 because
+	// nobody knows the model's price.
+	Unpriced bool `json:"unpriced,omitempty"`
+
 	// For the guards only.
 	RetryAfter time.Duration `json:"-"`
 	Quota      *Quota        `json:"-"`

@@ -42,6 +42,15 @@ type Job struct {
 	Document Document `json:"-"` // travels as the body, see MarshalBinary
 }
 
+// Unasked is how the job ends that nobody is asked about any more: expired, or
+// if it is a replay dead again, since its letter was taken away for it.
+func (j *Job) Unasked() Status {
+	if j.Run > 1 {
+		return Dead
+	}
+	return Expired
+}
+
 // Document is one piece of input.
 type Document struct {
 	// Source is where the document came from, for people: contracts/a.txt,

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -120,6 +121,12 @@ func (o *Outcome) Ambiguous() USD {
 		}
 	}
 	return sum
+}
+
+// CostUnknown reports whether the cost is 0 because nobody knows the price of
+// what was asked.
+func (o *Outcome) CostUnknown() bool {
+	return o.Cost == 0 && slices.ContainsFunc(o.Attempts, func(a Attempt) bool { return a.Unpriced })
 }
 
 // DeadLetter is a job that ended dead, kept whole.

@@ -315,6 +315,18 @@ func TestCompressedAnswersWereThrownAway(t *testing.T) {
 	}
 }
 
+func TestAnswerBehindAByteOrderMarkIsRead(t *testing.T) {
+	const mark = "\ufeff"
+	a, err := mustNew(t, model("openai"), says(200, nil, mark+`{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2}}`)).Ask(t.Context(), prompt("x"), 0)
+	if err != nil || a.Text != "Hi" || !gjson.ValidBytes(a.Body) {
+		t.Errorf("%+v, %v", a, err)
+	}
+	_, err = mustNew(t, model("openai"), says(401, nil, mark+`{"error":{"message":"no such key"}}`)).Ask(t.Context(), prompt("x"), 0)
+	if f := failure(t, err); !strings.Contains(f.Message, "no such key") {
+		t.Error(f)
+	}
+}
+
 func gzipped(text string) string {
 	var b strings.Builder
 	w := gzip.NewWriter(&b)
@@ -380,6 +392,28 @@ func TestSecretsNeverReachErrors(t *testing.T) {
 		m.BaseURL = base
 		if _, err := New(m, http.DefaultClient); err == nil || strings.Contains(err.Error(), canary) {
 			t.Errorf("%s: %v", base, err)
+		}
+	}
+}
+
+func TestNoPartOfAKeyIsLeftWhereALongErrorIsShortened(t *testing.T) {
+	for _, at := range []int{480, 490, 499, 4080, 4090} {
+		text := strings.Repeat("x", at) + canary
+		for name, client := range map[string]*http.Client{
+			"message":   says(400, nil, `{"error":{"message":"`+text+`"}}`),
+			"old shape": says(400, nil, `{"error":"`+text+`"}`),
+			"body":      says(502, nil, text),
+			"reported":  says(200, nil, `{"error":{"message":"`+text+`"}}`),
+			"refusal":   says(200, nil, `{"choices":[{"message":{"refusal":"`+text+`"}}]}`),
+		} {
+			_, err := mustNew(t, model("openai"), client).Ask(t.Context(), prompt("x"), 0)
+			f := failure(t, err)
+			if all := f.Message + string(f.Body); strings.Contains(all, canary[:4]) {
+				t.Errorf("%s, %d: a part of the key is in %s", name, at, all)
+			}
+			if len(f.Message) > 600 {
+				t.Errorf("%s, %d: the message has %d bytes", name, at, len(f.Message))
+			}
 		}
 	}
 }

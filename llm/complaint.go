@@ -22,6 +22,10 @@ type complaint struct {
 	quotas  string        // that were exceeded, by Google's names
 }
 
+// mostComplaint bounds what is looked at of a message. What is told of it is
+// shortened further, but not before our key is out of it; see Client.clean.
+const mostComplaint = 16 << 10
+
 func complaintOf(body []byte) complaint {
 	if !gjson.ValidBytes(body) {
 		return complaint{}
@@ -37,7 +41,7 @@ func complaintIn(root gjson.Result) complaint {
 	switch {
 	case e.IsObject():
 	case e.Type == gjson.String: // text-generation-inference, older Ollama
-		return complaint{class: root.Get("error_type").String(), message: shorten(e.Str, 500)}
+		return complaint{class: root.Get("error_type").String(), message: shorten(e.Str, mostComplaint)}
 	default: // older vLLM, Mistral
 		e = root
 	}
@@ -51,7 +55,7 @@ func complaintIn(root gjson.Result) complaint {
 	}
 	for _, at := range []string{"message", "detail"} {
 		if m := e.Get(at); m.Exists() && c.message == "" {
-			c.message = shorten(m.String(), 500)
+			c.message = shorten(m.String(), mostComplaint)
 		}
 	}
 	if c.code == "" {
@@ -154,7 +158,7 @@ func (c complaint) blame(status int) jobs.Kind {
 			return jobs.NoQuota
 		}
 	case http.StatusBadRequest:
-		if c.misnamed() {
+		if c.misnamed() || c.overstated(status) {
 			return jobs.NoQuota
 		}
 	}
@@ -175,6 +179,15 @@ func (c complaint) misdirected() bool {
 // and OpenRouter's do. It is the configuration's like that of a 404.
 func (c complaint) misnamed() bool {
 	return c.is("invalid_model", "model_not_found") || c.says("model not exist", "is not a valid model id")
+}
+
+// overstated reports whether a 400 says that the model never gives answers as
+// long as we allow, which is as its configuration says for every job.
+func (c complaint) overstated(status int) bool {
+	return status == http.StatusBadRequest && !c.tooLong(status) &&
+		c.says("max_tokens", "max_completion_tokens", "max_output_tokens", "maxoutputtokens") &&
+		c.says("is too large", "maximum allowed number of output tokens", "the supported range", "the valid range",
+			"must be less than or equal to", "above maximum value")
 }
 
 // unpaid reports whether the account, not the request, is at fault. Gemini says

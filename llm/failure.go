@@ -17,7 +17,7 @@ func (c *Client) rejected(resp *response) *jobs.Failure {
 	kind, billing := said.judge(resp.status)
 	fail := &jobs.Failure{
 		Kind: kind, Billing: billing,
-		Message:    c.scrub(c.model.Name + ": " + said.orStatus(resp.status)),
+		Message:    c.clean(c.model.Name + ": " + said.orStatus(resp.status)),
 		Status:     resp.status,
 		Code:       c.scrub(said.code),
 		RetryAfter: cmp.Or(retryAfter(resp.status, resp.header), said.wait),
@@ -31,6 +31,9 @@ func (c *Client) rejected(resp *response) *jobs.Failure {
 		}
 		fail.Quota.Exhausted = which
 	}
+	if said.overstated(resp.status) {
+		fail.Message = strings.TrimSuffix(fail.Message, ".") + "; lower its max_output"
+	}
 	if resp.status/100 == 3 {
 		fail.Message = c.model.Name + ": the provider redirects elsewhere, which is never followed; correct its base_url"
 	}
@@ -41,7 +44,7 @@ func (c *Client) rejected(resp *response) *jobs.Failure {
 // Whatever such a response says, it has been computed.
 func (c *Client) unusable(fail *jobs.Failure, resp *response, req *jobs.Request) *jobs.Failure {
 	fail.Status = resp.status
-	fail.Message, fail.Code = c.scrub(fail.Message), c.scrub(fail.Code)
+	fail.Message, fail.Code = c.clean(fail.Message), c.scrub(fail.Code)
 	fail.Billing = jobs.Presumed
 	if fail.Answer != nil {
 		c.complete(fail.Answer, resp, req)
@@ -81,7 +84,7 @@ func reported(model string, root gjson.Result, otherwise string) *jobs.Failure {
 // refused makes the failure of an answer that was paid for and withheld.
 func refused(a *jobs.Answer, model, why string) *jobs.Failure {
 	a.Finish = jobs.FinishRefused
-	return &jobs.Failure{Kind: jobs.Refused, Code: "refusal", Message: model + ": " + shorten(why, 500), Answer: a}
+	return &jobs.Failure{Kind: jobs.Refused, Code: "refusal", Message: model + ": " + shorten(why, mostComplaint), Answer: a}
 }
 
 // excerpt is the provider's error body as JSON of at most a few KiB, without
@@ -98,7 +101,7 @@ func (c *Client) excerpt(body []byte) []byte {
 		}
 	}
 	out := []byte(`{"error":{"message":`)
-	out = appendString(out, c.scrub(shorten(string(body), most)))
+	out = appendString(out, shorten(c.scrub(string(body)), most))
 	return append(out, "}}"...)
 }
 
@@ -109,6 +112,10 @@ func (c *Client) scrub(text string) string {
 	}
 	return strings.ReplaceAll(text, c.model.Key.Reveal(), c.model.Key.String())
 }
+
+// clean makes a message of a text that a provider made: of a key that was cut in
+// two, one half would remain.
+func (c *Client) clean(text string) string { return shorten(c.scrub(text), 500) }
 
 // shorten cuts a text to at most n bytes, between characters.
 func shorten(s string, n int) string {

@@ -198,12 +198,12 @@ func (g *gemini) finish(a *jobs.Answer, candidate gjson.Result) *jobs.Failure {
 		}
 	case "MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE":
 		return &jobs.Failure{Kind: jobs.InvalidAnswer, Code: why, Answer: a,
-			Message: g.model.Name + ": it broke off its answer at a call of a tool that makes no sense: " + shorten(why, 100)}
+			Message: g.model.Name + ": it broke off its answer at a call of a tool that makes no sense: " + why}
 	case "OTHER", "NO_IMAGE", "IMAGE_OTHER":
 		return &jobs.Failure{Kind: jobs.ServerError, Code: why, Answer: a,
 			Message: g.model.Name + ": it broke off its answer without saying why"}
 	default: // SAFETY, RECITATION, PROHIBITED_CONTENT, BLOCKLIST, SPII, LANGUAGE and what may be added
-		fail := refused(a, g.model.Name, "the answer was stopped: "+shorten(why+" "+candidate.Get("finishMessage").String(), 200))
+		fail := refused(a, g.model.Name, "the answer was stopped: "+why+" "+candidate.Get("finishMessage").String())
 		fail.Code = why
 		return fail
 	}

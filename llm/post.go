@@ -55,8 +55,11 @@ func (c *Client) post(ctx context.Context, path string, body []byte) (*response,
 		fail.Quota, fail.RequestID = quota(res.Header), requestID(res.Header)
 		return nil, fail
 	}
-	return &response{res.StatusCode, res.Header, data}, nil
+	return &response{res.StatusCode, res.Header, bytes.TrimPrefix(data, byteOrderMark)}, nil
 }
+
+// byteOrderMark is what some gateways begin their JSON with.
+var byteOrderMark = []byte("\ufeff")
 
 // succeeded reports whether a response with this status has been computed, and
 // is to be paid.

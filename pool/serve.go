@@ -12,6 +12,10 @@ import (
 // its handler made nothing.
 const lookAgain = 5 * time.Second
 
+// pauseSeen is how long a job waits whose batch is paused: until every worker
+// has seen that it is, and no longer, so that the batch goes on when it may.
+const pauseSeen = time.Second
+
 // serve takes one delivery from its arrival to its end.
 func (p *Pool) serve(taking, working context.Context, d jobs.Delivery, t *turn) {
 	ctx, cancel := context.WithCancelCause(working)
@@ -122,6 +126,8 @@ func (p *Pool) letGo(ctx context.Context, d jobs.Delivery, l *lease, made jobs.D
 	if !lost && made.Short != nil && p.Pause != nil {
 		if err := p.Pause(ctx, d.Batch(), made.Short); err != nil {
 			p.warn(d, err, "pausing the batch")
+		} else {
+			made.Wait = min(made.Wait, pauseSeen) // it is the pause that keeps the job back
 		}
 	}
 	if made.Rest && made.Wait > 0 {

@@ -36,15 +36,25 @@ func TestDeadOutcomeIsBuried(t *testing.T) {
 
 func TestWaitingJobIsDeferredAndItsBatchRests(t *testing.T) {
 	paid := []jobs.Attempt{{Run: 1, Model: "small", Kind: jobs.Timeout, Cost: 7}}
-	wait := jobs.Decision{Wait: time.Minute, Rest: true, Short: &jobs.Shortage{Reason: "the money is spent"}, Attempts: paid}
+	wait := jobs.Decision{Wait: time.Minute, Rest: true, Attempts: paid}
 	inWorld(t, decides(wait), func(w *world) {
 		d := w.runs(&delivery{})
 		w.equal("end", d.ended(), "defer 1m0s")
 		w.equal("attempts", len(d.tries), 1)
 		w.equal("rest", w.rests["b"], time.Minute)
-		w.equal("pause", strings.Join(w.pauses, ""), "b: the money is spent")
 		w.equal("deferred", w.pool.Stats().Deferred, int64(1))
 		w.equal("cost of what was deferred", w.pool.Stats().Cost, jobs.USD(7))
+	})
+}
+
+// It was the wait, not the pause, that kept it back for half a minute after
+// there was money again.
+func TestJobOfAPausedBatchIsReadyWhenItGoesOn(t *testing.T) {
+	wait := jobs.Decision{Wait: time.Minute, Rest: true, Short: &jobs.Shortage{Reason: "the money is spent"}}
+	inWorld(t, decides(wait), func(w *world) {
+		w.equal("end", w.runs(&delivery{}).ended(), "defer 1s")
+		w.equal("rest", w.rests["b"], time.Second)
+		w.equal("pause", strings.Join(w.pauses, ""), "b: the money is spent")
 	})
 }
 
@@ -314,9 +324,9 @@ func TestOutcomeIsStoredThoughTheLeaseIsLost(t *testing.T) {
 }
 
 func TestFailedPauseIsToldAndTheJobGoesBack(t *testing.T) {
-	inWorld(t, decides(jobs.Decision{Back: true, Short: &jobs.Shortage{Reason: "spent"}}), func(w *world) {
+	inWorld(t, decides(jobs.Decision{Wait: time.Minute, Short: &jobs.Shortage{Reason: "spent"}}), func(w *world) {
 		w.pool.Pause = func(context.Context, *jobs.Batch, *jobs.Shortage) error { return errors.New("cannot pause") }
-		w.equal("end", w.runs(&delivery{}).ended(), "return")
+		w.equal("end", w.runs(&delivery{}).ended(), "defer 1m0s")
 		if !strings.Contains(w.log.String(), "cannot pause") {
 			w.Errorf("log: %s", w.log.String())
 		}

@@ -344,6 +344,31 @@ func TestReplayPastTheDeadlineKeepsTheLetter(t *testing.T) {
 	})
 }
 
+func TestReplayThatIsDealtPastTheDeadlineHasItsLetterAgain(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		b := batch("b")
+		b.Deadline = time.Now().Add(time.Hour)
+		w.enqueue(b, 1)
+		s := w.source("w1")
+		d := w.take(s, 1)[0]
+		w.must(d.Bury(w.ctx, death(d, jobs.Timeout, paid("c1", 1, 3))))
+		l, err := w.q.DeadLetter(w.ctx, "b", d.Job().ID)
+		w.must(err)
+		w.must(w.q.Replay(w.ctx, l))
+		time.Sleep(2 * time.Hour)
+		w.nothing(s, 10*time.Second)
+		again, err := w.q.DeadLetter(w.ctx, "b", d.Job().ID)
+		w.must(err)
+		if o := again.Outcome; o.Status != jobs.Dead || o.Kind != jobs.PastDeadline || o.Run != 2 || len(o.Attempts) != 1 ||
+			string(again.Job.Document.Body) != string(l.Job.Document.Body) {
+			t.Errorf("%+v", o)
+		}
+		if p := w.progress("b"); p.Dead != 1 || p.State != jobs.Finished {
+			t.Errorf("%+v", p)
+		}
+	})
+}
+
 func TestReplayThatEndsWhileOutcomesAreReadYieldsNoJobTwice(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		w.enqueue(batch("b"), 2*readGroup)

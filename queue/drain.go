@@ -61,7 +61,12 @@ func (s *Source) drainGroup(ctx context.Context, l *live) (int, error) {
 			s.spoiled(ctx, p, err)
 			continue
 		}
-		m, err := s.q.outcomeMsg(ctx, s.unanswered(d, l), d.job.Replaces)
+		o := s.unanswered(d, l)
+		if o.Status == jobs.Dead {
+			_ = d.end(ctx, o) // with a letter; if it fails, the lease ends and the job comes again
+			continue
+		}
+		m, err := s.q.outcomeMsg(ctx, o, d.job.Replaces)
 		if err != nil {
 			return 0, err
 		}
@@ -87,13 +92,13 @@ func (s *Source) drainGroup(ctx context.Context, l *live) (int, error) {
 
 // unanswered is the outcome of a job that nobody was asked about.
 func (s *Source) unanswered(d *delivery, l *live) *jobs.Outcome {
-	status, why := jobs.Expired, "the deadline of the batch has gone by"
+	status, why := d.job.Unasked(), "the deadline of the batch has gone by"
 	if l.m.State == jobs.Cancelled {
 		status, why = jobs.WasCancelled, "the batch was cancelled"
 	}
 	o := jobs.NewOutcome(d.job, d.batch, status, nil)
 	o.Reason, o.Worker, o.Finished = why, s.worker, time.Now().UTC()
-	if status == jobs.Expired {
+	if status != jobs.WasCancelled {
 		o.Kind = jobs.PastDeadline
 	}
 	return o

@@ -111,42 +111,11 @@ func (s *Source) refresh(ctx context.Context) error {
 	return nil
 }
 
-// catchUp reads the manifests that changed since it was last called, the
-// first time all of them, and keeps those of batches that are not over.
-func (s *Source) catchUp(ctx context.Context) error {
-	for m, err := range s.q.manifestsSince(ctx, &s.manifests) {
-		if err != nil {
-			return err
-		}
-		s.note(m)
-	}
-	return nil
-}
-
 // forget takes a batch out of what is known, and of what is dealt from until
 // the list is made anew.
 func (s *Source) forget(id string) {
 	delete(s.known, id)
 	s.live = slices.DeleteFunc(s.live, func(l *live) bool { return l.Name == id })
-}
-
-// note takes over a manifest.
-func (s *Source) note(m *manifest) *live {
-	l := s.known[m.ID]
-	if l != nil && l.m.revision >= m.revision {
-		return l
-	}
-	if m.Over {
-		s.forget(m.ID)
-		return nil
-	}
-	if l == nil {
-		l = &live{}
-		s.known[m.ID] = l
-	}
-	l.m = m
-	l.Name, l.Tenant, l.Weight, l.Deadline, l.Created = m.ID, m.Tenant, min(m.Weight, jobs.MostWeight), m.Deadline, m.Created
-	return l
 }
 
 // dealable returns a batch with jobs in the queue, nil if it is not to be dealt

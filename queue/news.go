@@ -26,12 +26,13 @@ type news struct {
 	prefix string
 	wake   chan struct{}
 
-	mu     sync.Mutex
-	states map[string]jobs.State // by batch
+	mu      sync.Mutex
+	states  map[string]jobs.State // by batch
+	dropped map[string]bool       // batches that are paused or cancelled, until they are over
 }
 
 func newNews(q *Queue) (*news, error) {
-	n := &news{prefix: "$KV." + q.stream("BATCHES") + ".", wake: make(chan struct{}, 1), states: map[string]jobs.State{}}
+	n := &news{prefix: "$KV." + q.stream("BATCHES") + ".", wake: make(chan struct{}, 1), states: map[string]jobs.State{}, dropped: map[string]bool{}}
 	var err error
 	if n.sub, err = q.nc.Subscribe(n.prefix+"*", n.hear); err != nil {
 		return nil, fmt.Errorf("listening for batches: %w", err)
@@ -42,17 +43,39 @@ func newNews(q *Queue) (*news, error) {
 func (n *news) hear(m *nats.Msg) {
 	var told struct {
 		State jobs.State `json:"state"`
+		Over  bool       `json:"over"`
 	}
 	if json.Unmarshal(m.Data, &told) != nil {
 		return
 	}
+	batch := strings.TrimPrefix(m.Subject, n.prefix)
+	n.mark(batch, told.State, told.Over)
 	n.mu.Lock()
-	n.states[strings.TrimPrefix(m.Subject, n.prefix)] = told.State
+	n.states[batch] = told.State
 	n.mu.Unlock()
 	select {
 	case n.wake <- struct{}{}:
 	default:
 	}
+}
+
+// mark notes whether a batch is paused or cancelled.
+func (n *news) mark(batch string, s jobs.State, over bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !over && (s == jobs.Paused || s == jobs.Cancelled) {
+		n.dropped[batch] = true
+	} else {
+		delete(n.dropped, batch)
+	}
+}
+
+// Dropped reports whether the batch was heard to be paused or cancelled. It may
+// be called from any goroutine.
+func (s *Source) Dropped(batch string) bool {
+	s.news.mu.Lock()
+	defer s.news.mu.Unlock()
+	return s.news.dropped[batch]
 }
 
 func (n *news) pending() bool {
@@ -120,4 +143,40 @@ func (s *Source) hear(ctx context.Context) (bool, error) {
 		heard = true
 	}
 	return heard, nil
+}
+
+// catchUp reads the manifests that changed since it was last called, the
+// first time all of them, and keeps those of batches that are not over.
+func (s *Source) catchUp(ctx context.Context) error {
+	for m, err := range s.q.manifestsSince(ctx, &s.manifests) {
+		if err != nil {
+			return err
+		}
+		s.note(m)
+	}
+	return nil
+}
+
+// note takes over a manifest.
+func (s *Source) note(m *manifest) *live {
+	l := s.known[m.ID]
+	known := l != nil && l.m.revision >= m.revision
+	if known {
+		m = l.m
+	}
+	s.news.mark(m.ID, m.State, m.Over) // or what is dealt by it could come back as dropped for ever
+	if known {
+		return l
+	}
+	if m.Over {
+		s.forget(m.ID)
+		return nil
+	}
+	if l == nil {
+		l = &live{}
+		s.known[m.ID] = l
+	}
+	l.m = m
+	l.Name, l.Tenant, l.Weight, l.Deadline, l.Created = m.ID, m.Tenant, min(m.Weight, jobs.MostWeight), m.Deadline, m.Created
+	return l
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -191,6 +192,7 @@ func (s *Source) ready() (ready []*live, wake time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
+	maps.DeleteFunc(s.rests, func(_ string, until time.Time) bool { return !until.After(now) }) // also of batches that are over
 	places := s.places(now)
 	wake = s.refreshed.Add(s.every())
 	if s.news.pending() {
@@ -203,9 +205,6 @@ func (s *Source) ready() (ready []*live, wake time.Time) {
 		}
 		unbound = unbound || !l.bound
 		l.restUntil = s.rests[l.Name]
-		if !l.restUntil.After(now) {
-			delete(s.rests, l.Name)
-		}
 		until := l.dryUntil
 		if l.restUntil.After(until) && !l.draining(now) {
 			until = l.restUntil

@@ -148,6 +148,36 @@ func TestRestingBatchIsSkipped(t *testing.T) {
 	})
 }
 
+func TestBatchIsDroppedWhileItIsPaused(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 2)
+		s := w.source("w1")
+		w.take(s, 1)
+		w.must(w.q.Pause(w.ctx, "b", "lunch"))
+		time.Sleep(time.Second)
+		if !s.Dropped("b") {
+			t.Error("nothing is known of the pause")
+		}
+		s.news.mark("b", jobs.Paused, false) // and the end of it is missed
+		w.must(w.q.Resume(w.ctx, "b"))
+		w.take(s, 1)
+		if s.Dropped("b") {
+			t.Error("it counts as paused when it goes on")
+		}
+	})
+}
+
+func TestRestOfABatchThatIsOverIsForgotten(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		s := w.source("w1")
+		s.Rest("b", time.Second)
+		w.nothing(s, 10*time.Second)
+		if len(s.rests) != 0 {
+			t.Errorf("still known: %v", s.rests)
+		}
+	})
+}
+
 func TestCancelledJobsEndWithoutACall(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		w.enqueue(batch("b"), 1300)

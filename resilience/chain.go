@@ -74,8 +74,9 @@ type Chain struct {
 	// nil.
 	Freed func() <-chan struct{}
 
-	// OnError is told what went wrong around the calls: the gate out of reach,
-	// a provider that refuses our key. May be nil.
+	// OnError is told what went wrong around the calls, by all of them, and in the
+	// same words where it is not one job's: the gate out of reach, for example.
+	// May be nil.
 	OnError func(error)
 
 	// NewID makes the id of a call, unique for ever; default crypto/rand.Text.
@@ -100,6 +101,10 @@ type Task struct {
 	// on before anybody has told it that this is over, so the clock is asked
 	// before each call; nil if the job cannot be lost.
 	Expires func() time.Time
+
+	// Dropped reports whether the job's batch was paused or cancelled since the
+	// job was lent: no other call is begun then. Nil if nobody knows.
+	Dropped func() bool
 
 	// Outlook is how the job's batch gets on; nil if nobody knows.
 	Outlook func() jobs.Outlook

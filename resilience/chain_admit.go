@@ -87,6 +87,7 @@ func (a *asking) awaitRoom(ctx context.Context) bool {
 	case <-late:
 	case <-ctx.Done():
 	case <-a.stop():
+	case <-a.task.Lost:
 	}
 	return true
 }
@@ -97,7 +98,7 @@ func (a *asking) lost(ctx context.Context, err error) *obstacle {
 	if stuck := a.halted(ctx); stuck != nil {
 		return stuck
 	}
-	a.chain.report(fmt.Errorf("asking the gate for job %s: %w", a.task.Job.ID, err))
+	a.chain.report(fmt.Errorf("asking whether a call may be made: %w", err))
 	return a.stuck(away, awayWait, "the gate is out of reach")
 }
 
@@ -144,7 +145,7 @@ func (a *asking) looked(ctx context.Context) *obstacle {
 	case ctx.Err() != nil:
 		return &obstacle{sort: stopping}
 	case err != nil:
-		a.chain.report(fmt.Errorf("looking for an outcome of job %s: %w", a.task.Job.ID, err))
+		a.chain.report(fmt.Errorf("looking for an outcome before a call: %w", err))
 		return a.stuck(away, awayWait, "the broker is out of reach")
 	case done:
 		return &obstacle{sort: settled}

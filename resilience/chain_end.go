@@ -15,7 +15,7 @@ func (r *run) end(o *obstacle) jobs.Decision {
 	switch o.sort {
 	case hopeless, doubtful:
 		return r.dead(o)
-	case claimed:
+	case claimed, dropped:
 		return r.wait(o.wait)
 	case away:
 		return r.rest(o.wait)
@@ -23,7 +23,7 @@ func (r *run) end(o *obstacle) jobs.Decision {
 		wait, _ := r.wakes()
 		return r.rest(wait)
 	case late:
-		end := r.outcome(jobs.Expired)
+		end := r.outcome(r.task.Job.Unasked())
 		end.Kind = jobs.PastDeadline
 		end.Reason = fmt.Sprintf("the batch's deadline, %s UTC, has gone by", r.task.Batch.Deadline.UTC().Format(time.DateTime))
 		return jobs.Decision{Outcome: end}

@@ -2,7 +2,6 @@ package resilience
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/drover-batch/drover/jobs"
@@ -22,7 +21,7 @@ func (a *asking) failed(ctx context.Context, fail *jobs.Failure) *obstacle {
 	case fail.Kind == jobs.NoQuota:
 		// It opens the circuit for everybody. This job waits like those that
 		// come after it; an operator must act.
-		a.chain.report(fmt.Errorf("asking %s: %w", a.link.Model.Name, fail))
+		a.chain.Outages.refused(a.link.Model.Name, fail)
 		return a.stuckWith(open, a.chain.Patience, fail)
 	case fail.Kind == jobs.RateLimited:
 		return a.rateLimited(ctx, fail)
@@ -121,6 +120,7 @@ func record(call *jobs.Call, started time.Time, answer *jobs.Answer, fail *jobs.
 		a.Usage = answer.Usage
 	}
 	a.Billing, a.Cost = charge(call, a.Billing, answer)
+	a.Unpriced = call.Model.Price == nil && a.Billing != jobs.Free
 	return a
 }
 

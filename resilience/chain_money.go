@@ -59,7 +59,7 @@ func (r *run) unpaid(o *obstacle) jobs.Decision {
 	case o.sort == never, then == jobs.BuryWhenSpent:
 		return r.dead(o)
 	case then == jobs.ExpireWhenSpent:
-		end := r.outcome(jobs.Expired)
+		end := r.outcome(r.task.Job.Unasked())
 		end.Kind = jobs.OverBudget
 		end.Reason = "the money does not suffice: " + r.clauses()
 		return jobs.Decision{Outcome: end}

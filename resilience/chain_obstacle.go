@@ -30,6 +30,7 @@ const (
 	stopping // the worker stops, or has lost the job
 	settled  // the job has its outcome already
 	claimed  // another worker has a live call for this job
+	dropped  // its batch was paused or cancelled
 	away     // what the replicas share cannot be reached
 	late     // the batch's deadline has gone by
 )

@@ -114,13 +114,23 @@ func (r *run) halted(ctx context.Context) *obstacle {
 	if left, ok := r.left(); ok && left <= 0 {
 		return &obstacle{sort: late}
 	}
+	if r.task.Dropped != nil && !r.irreplaceable() && r.task.Dropped() {
+		return &obstacle{sort: dropped, wait: dropSeen}
+	}
 	return nil
 }
+
+// dropSeen is how long a job waits whose batch was paused or cancelled: nobody
+// lends it by then, or it is settled without a call.
+const dropSeen = time.Second
+
+// irreplaceable reports whether there is a conversation that would be lost.
+func (r *run) irreplaceable() bool { return r.meter.underway() && !r.safe }
 
 // stop is closed when the job should go back rather than begin another call.
 // A conversation that would be lost, and was paid for, goes on.
 func (r *run) stop() <-chan struct{} {
-	if r.meter.underway() && !r.safe {
+	if r.irreplaceable() {
 		return nil
 	}
 	return r.chain.Stopping

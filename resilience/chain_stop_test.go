@@ -200,12 +200,42 @@ func TestLostLeaseEndsWaitsAndNotCalls(t *testing.T) {
 	}
 }
 
+func TestJobThatWaitsForRoomGoesBackWhenItsLeaseIsLost(t *testing.T) {
+	onStage(t, func(s *scene) {
+		lost := make(chan struct{})
+		s.task.Lost = lost
+		s.chain.Freed = func() <-chan struct{} { return make(chan struct{}) }
+		time.AfterFunc(time.Minute, func() { close(lost) })
+		equal(s, "back", s.run().Back, true)
+		equal(s, "after", time.Since(s.small.start), time.Minute)
+	})
+}
+
+func TestNoCallIsBegunOnceTheBatchIsDropped(t *testing.T) {
+	onStage(t, func(s *scene) {
+		dropped := time.Now().Add(5 * time.Second)
+		s.task.Dropped = func() bool { return time.Now().After(dropped) }
+		s.enter = func(*jobs.Call) (Pass, error) { return Pass{Wait: 10 * time.Second}, nil } // its turn in the line
+		s.waits(time.Second)
+		equal(s, "calls", s.small.calls, 0)
+		equal(s, "billing", s.left[0].Billing, jobs.Free)
+	})
+}
+
 func TestPastDeadlineExpires(t *testing.T) {
 	onStage(t, func(s *scene) {
 		s.task.Batch.Deadline = time.Now().Add(-time.Second)
 		o := s.ends(jobs.Expired)
 		equal(s, "kind", o.Kind, jobs.PastDeadline)
 		equal(s, "calls", s.small.calls, 0)
+	})
+}
+
+func TestReplayPastItsDeadlineIsDeadAgain(t *testing.T) {
+	onStage(t, func(s *scene) {
+		s.task.Batch.Deadline = time.Now().Add(-time.Second)
+		s.task.Job.Run = 2
+		equal(s, "kind", s.ends(jobs.Dead).Kind, jobs.PastDeadline)
 	})
 }
 

@@ -156,14 +156,6 @@ func TestFailuresByKind(t *testing.T) {
 	}
 }
 
-func TestRefusedKeyIsReported(t *testing.T) {
-	onStage(t, func(s *scene) {
-		s.small.script = []reply{fails(jobs.NoQuota)}
-		s.ends(jobs.Answered)
-		equal(s, "reports", len(s.errs), 1)
-	})
-}
-
 func TestRetriesWaitLongerEachTime(t *testing.T) {
 	onStage(t, func(s *scene) {
 		s.small.script = []reply{fails(jobs.ServerError), fails(jobs.ServerError), text("yes")}

@@ -43,7 +43,7 @@ func (r *run) standIn(ctx context.Context) *jobs.Outcome {
 		earlier, err := r.chain.Cache(ctx, key)
 		switch {
 		case err != nil:
-			r.chain.report(fmt.Errorf("looking for an earlier answer to job %s: %w", r.task.Job.ID, err))
+			r.chain.report(fmt.Errorf("looking for an earlier answer: %w", err))
 		case earlier != nil:
 			return r.cached(earlier)
 		}

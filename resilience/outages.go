@@ -14,7 +14,7 @@ import (
 // and may be used from any goroutine. Nil tells nothing.
 type Outages struct {
 	// Tell is given a sentence for people when a call is first kept from a model
-	// whose circuit is open, and of long waits, Over the model when it has
+	// whose circuit is open, or refused for its key, and of long waits, Over the model when it has
 	// answered since. They must not block.
 	Tell, Over func(string)
 
@@ -24,8 +24,9 @@ type Outages struct {
 }
 
 type outage struct {
-	last string // failure, "" if no call from here failed
-	told bool
+	last    string // failure, "" if no call from here failed
+	told    bool
+	refused bool // it was told that the provider wants an operator to act
 }
 
 // of is the model's outage, begun if there is none. The caller has the lock.
@@ -57,6 +58,23 @@ func (o *Outages) ended(a *jobs.Attempt) {
 			o.Over(a.Model)
 		}
 	}
+}
+
+// refused takes note of a call that the provider will not answer before an
+// operator acts, as with a wrong key. All that were on their way with it are
+// refused alike.
+func (o *Outages) refused(model string, fail *jobs.Failure) {
+	if o == nil {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	one := o.of(model)
+	if one.refused {
+		return
+	}
+	one.refused, one.told = true, true
+	o.Tell(fmt.Sprintf("asking %s: %v. Its calls wait until somebody acts, and a few try it now and then", model, fail))
 }
 
 // shut takes note of a call that an open circuit turned away.

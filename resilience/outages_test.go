@@ -31,6 +31,29 @@ func TestEachOutageIsToldOnceWithItsReason(t *testing.T) {
 	})
 }
 
+func TestARefusedKeyIsToldOnceForAllCallsInFlight(t *testing.T) {
+	onStage(t, func(s *scene) {
+		var told []string
+		s.chain.Outages = &Outages{
+			Tell: func(what string) { told = append(told, what) },
+			Over: func(model string) { told = append(told, model+" is back") },
+		}
+		s.chain.Links = s.chain.Links[:1]
+		s.small.script = []reply{failing(jobs.Failure{Kind: jobs.NoQuota, Status: 401, Message: "wrong key"})}
+		for range 3 {
+			s.waits(30 * time.Second)
+		}
+		s.enter = refusing("small", Refusal{Guard: BreakerGuard, Reason: "the circuit is open", Wait: 20 * time.Second})
+		s.waits(20 * time.Second)
+		equal(s, "told", strings.Join(told, "\n"),
+			"asking small: no_quota (401): wrong key. Its calls wait until somebody acts, and a few try it now and then")
+		equal(s, "errors beside it", len(s.errs), 0)
+		s.enter, s.small.script = nil, nil
+		s.ends(jobs.Answered)
+		equal(s, "told after it", strings.Join(told[1:], "\n"), "small is back")
+	})
+}
+
 func TestLongWaitsForMoneyAndQuotaAreTold(t *testing.T) {
 	onStage(t, func(s *scene) {
 		var told []string

@@ -72,7 +72,7 @@ func newBudgetSet(c *cli) *cobra.Command {
 		Long: `Changes the limit of a budget or of a batch, for all workers from the next call
 on. The amount is in US dollars and includes what is spent already; default
 returns to what drover.yaml says of a budget, none takes a batch's limit away.
-What was paused for want of this money goes on by itself within a minute. A
+What was paused for want of this money goes on by itself within seconds. A
 limit that was set stays, whatever drover.yaml says, until default is set.`,
 		Example: `  enqueue budget set acme/day 80
   enqueue budget set contracts-1a2b3c4d5e 12.50`,
@@ -86,11 +86,11 @@ limit that was set stays, whatever drover.yaml says, until default is set.`,
 func newBudgetRecount(c *cli) *cobra.Command {
 	return &cobra.Command{
 		Use:   "recount",
-		Short: "Have what was spent counted anew, for a budget that was added or renamed",
+		Short: "Have what was spent counted anew, after a budget was added or renamed",
 		Long: `Has a worker count what was spent from the book that NATS keeps, before its next
-call. Budgets that were added to drover.yaml, or renamed, begin with nothing
-otherwise, whatever their day, week or month has cost so far. All workers should
-have the new drover.yaml by then. Calls wait while it counts; running ones go on.`,
+call. A budget that is new in drover.yaml is counted so by itself when the first
+worker that has it starts; what others with the old file have spent since then is
+in it after this. Calls wait while it counts; running ones go on.`,
 		Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd.Context(), func(ctx context.Context, s *wire.Servers) error {
@@ -208,16 +208,21 @@ func (c *cli) setLimit(ctx context.Context, s *wire.Servers, name, amount string
 		return err
 	}
 	if c.json {
-		return c.print(map[string]any{"name": a.name, "was_usd": dollars(a.Limit), "limit_usd": dollars(limit)})
+		return c.print(map[string]any{"name": a.name, "was_usd": dollars(a.Limit), "limit_usd": dollars(limit), "spent_usd": dollars(a.Spent)})
 	}
-	c.say("%s: %s, %s until now; it holds from the next call on, and what was paused for it goes on by itself", a.name, saidLimit(limit, amount), saidLimit(a.Limit, "none"))
+	then := "what was paused for it goes on by itself"
+	if limit > 0 && a.Spent >= limit {
+		then = fmt.Sprintf("no call fits, since %s is spent already: what is left waits for more money, or ends if when_spent says so", a.Spent)
+	}
+	c.say("%s: %s, %s until now; it holds from the next call on, and %s", a.name, saidLimit(limit, amount), saidLimit(a.Limit, "none"), then)
 	return nil
 }
 
 // limited is named, among batches that have no limit yet as well.
 func (c *cli) limited(ctx context.Context, s *wire.Servers, name string) (*account, error) {
 	if b, err := s.Queue.Batch(ctx, name); err == nil {
-		return &account{Sum: budget.Sum{Limit: b.Budget}, name: b.ID, batch: b}, nil
+		spent, _, err := s.Spent(ctx, b.ID)
+		return &account{Sum: budget.Sum{Limit: b.Budget, Spent: spent}, name: b.ID, batch: b}, err
 	}
 	found, err := named(ctx, s, name, true)
 	if err != nil {

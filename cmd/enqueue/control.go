@@ -27,17 +27,27 @@ func newPause(c *cli) *cobra.Command {
 func newResume(c *cli) *cobra.Command {
 	budget := ""
 	cmd := c.onBatch("resume BATCH", "Go on with a paused batch", func(ctx context.Context, s *wire.Servers, b *jobs.Batch) error {
+		p, err := s.Queue.Progress(ctx, b.ID)
+		switch {
+		case err != nil:
+			return err
+		case p.State == jobs.Cancelled:
+			return fmt.Errorf("batch %s: %w", b.ID, queue.ErrCancelled)
+		case p.State == jobs.Finished:
+			return fmt.Errorf("batch %s: it is finished; there is nothing to resume", b.ID)
+		}
 		if budget != "" {
 			limit, err := parseBudget(budget)
 			if err != nil {
 				return err
 			}
-			if b.State == jobs.Cancelled {
-				return fmt.Errorf("batch %s: %w", b.ID, queue.ErrCancelled)
-			}
 			if err := s.Queue.SetBudget(ctx, b.ID, limit); err != nil {
 				return err
 			}
+		}
+		if p.State != jobs.Paused {
+			c.say("%s is not paused: it goes on anyway", b.ID)
+			return nil
 		}
 		if err := s.Queue.Resume(ctx, b.ID); err != nil {
 			return err

@@ -114,6 +114,9 @@ func (in *input) batch(c *config.Config, paths []string) (*jobs.Batch, *document
 			return nil, nil, err
 		}
 	}
+	if in.weight == 0 { // which is how a batch says nothing of it
+		return nil, nil, misused(fmt.Errorf("--weight 0: use 1 to %d; enqueue pause keeps a batch waiting", jobs.MostWeight))
+	}
 	if in.deadline < 0 {
 		return nil, nil, misused(fmt.Errorf("--deadline %s has gone by already: give a time from now, such as 6h", in.deadline))
 	}

@@ -42,7 +42,7 @@ func (c *cli) with(ctx context.Context, f func(ctx context.Context, s *wire.Serv
 	if err != nil {
 		return err
 	}
-	outside, err := wire.Outside(ctx, cfg)
+	outside, err := c.outside(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -52,9 +52,19 @@ func (c *cli) with(ctx context.Context, f func(ctx context.Context, s *wire.Serv
 	return c.on(ctx, cfg, f)
 }
 
+// outside tells whether there are servers to connect to. A Redis alone is not
+// enough, and the data folder's own servers are not what --redis asks for.
+func (c *cli) outside(ctx context.Context, cfg *config.Config) (bool, error) {
+	outside, err := wire.Outside(ctx, cfg)
+	if err == nil && !outside && c.redis != "" {
+		err = misused(errors.New("--redis is given, and no NATS: name one with --nats or NATS_URL, or leave --redis out"))
+	}
+	return outside, err
+}
+
 // on is the same for a command that may begin the data folder.
 func (c *cli) on(ctx context.Context, cfg *config.Config, f func(ctx context.Context, s *wire.Servers) error) (err error) {
-	outside, err := wire.Outside(ctx, cfg)
+	outside, err := c.outside(ctx, cfg)
 	if err != nil {
 		return err
 	}

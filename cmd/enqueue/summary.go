@@ -219,18 +219,26 @@ func (s *summary) machine(batch string, state jobs.State) []byte {
 		Calls   int64      `json:"calls"`
 		Failed  int64      `json:"failed"`
 		Usage   jobs.Usage `json:"usage"`
-		Cost    float64    `json:"cost_usd"`
+		Cost    *float64   `json:"cost_usd"` // null: no price is known
 		Doubt   float64    `json:"ambiguous_usd"`
 	}
 	models := map[string]model{}
 	for name, m := range s.models {
-		models[name] = model{m.answers, m.calls, m.failed, m.usage, dollars(m.cost), dollars(m.ambiguous)}
+		models[name] = model{m.answers, m.calls, m.failed, m.usage, known(m.cost, !slices.Contains(s.unpriced, name)), dollars(m.ambiguous)}
 	}
 	return documents.JSON(map[string]any{
 		"batch": batch, "state": state,
 		"answered": s.answered, "partial": s.partial, "cached": s.cached, "unavailable": s.unavailable,
 		"dead": s.dead, "expired": s.expired, "cancelled": s.cancelled, "left": s.left, "left_out": s.problems,
-		"usage": s.usage, "cost_usd": dollars(s.cost), "ambiguous_usd": dollars(s.ambiguous), "wasted_usd": dollars(s.wasted),
+		"usage": s.usage, "cost_usd": known(s.cost, len(s.unpriced) == 0), "ambiguous_usd": dollars(s.ambiguous), "wasted_usd": dollars(s.wasted),
 		"seconds": s.took.Seconds(), "models": models, "checked": s.checked,
 	})
+}
+
+// known is a cost for scripts: nil if it is nothing because no price is known.
+func known(cost jobs.USD, priced bool) *float64 {
+	if cost == 0 && !priced {
+		return nil
+	}
+	return new(dollars(cost))
 }

@@ -18,7 +18,8 @@ func newWatch(c *cli) *cobra.Command {
 		Use:   "watch BATCH",
 		Short: "Follow a batch to its end",
 		Long: `Follows a batch until it is over or paused. Interrupting it leaves the batch
-alone. Servers that are away meanwhile are waited for, up to a minute.`,
+alone. Servers that are away meanwhile are waited for, up to a minute. With
+--json there is a line whenever anything has changed.`,
 		Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(ctx context.Context, s *wire.Servers) error {
@@ -119,8 +120,9 @@ func (c *cli) followBatch(ctx context.Context, s *wire.Servers, b *jobs.Batch) (
 			if idle == starved {
 				tell(told, "all that is in is done, and the batch waits for more documents: if enqueue submit was interrupted, the same command goes on")
 			}
+			before := last
 			last, lost = st, time.Time{}
-			if err := c.showStanding(d, st); err != nil {
+			if err := c.showStanding(d, st, before); err != nil {
 				return last, err
 			}
 			if st.Over() || st.State == jobs.Paused || s.Embedded {
@@ -140,10 +142,13 @@ func (c *cli) followBatch(ctx context.Context, s *wire.Servers, b *jobs.Batch) (
 	}
 }
 
-// showStanding shows how a batch stands to people, or without a display to
-// scripts.
-func (c *cli) showStanding(d display, st *standing) error {
+// showStanding shows how a batch stands to people or, without a display and
+// where it is not the same as before, to scripts.
+func (c *cli) showStanding(d display, st, before *standing) error {
 	if d == nil {
+		if before != nil && *before == *st {
+			return nil
+		}
 		return c.print(st)
 	}
 	d.show(snapshot{done: st.Done, total: st.Total, dead: st.Dead, growing: st.State == jobs.Enqueueing, cost: st.cost})

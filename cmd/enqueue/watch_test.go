@@ -100,3 +100,18 @@ func TestWatchSaysThatABatchWaitsForItsDocuments(t *testing.T) {
 		t.Errorf("it ended with %v, and did not say so", err)
 	}
 }
+
+func TestWatchPrintsALineForScriptsOnlyWhenSomethingHasChanged(t *testing.T) {
+	t.Parallel()
+	s, b := begun(t)
+	ctx, said := context.WithTimeout(t.Context(), patience)
+	defer said()
+	var out bytes.Buffer
+	c := &cli{json: true, out: &out, err: &until{"the batch waits for more documents", said}}
+	if err := c.watch(ctx, s, b); !hasCode(err, exitInterrupted) {
+		t.Fatal(err)
+	}
+	if n := strings.Count(out.String(), "\n"); n != 1 {
+		t.Errorf("%d lines, and nothing has changed:\n%s", n, &out)
+	}
+}

@@ -10,7 +10,8 @@
 //	{
 //	  -- check says whether the call may enter and writes nothing. It returns
 //	  -- a refusal {why = text, wait = microseconds, final = boolean, tag = text},
-//	  -- or nil and a plan for apply. The tag is for the guard's own code.
+//	  -- or nil and a plan for apply. The tag is for the guard's own code. {shut =
+//	  -- true} declares the sums lost: they lack what the module has to know.
 //	  check = function(keys, args, ctx) … end,
 //	  -- apply carries the plan out. It returns a memo (a string, kept with the
 //	  -- call) and how long the call has to wait, in microseconds.

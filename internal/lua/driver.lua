@@ -203,6 +203,11 @@ local function admit(call, shape, restoring)
   for i = 1, #list do
     local f = list[i]
     local no, plan = f.check(f.keys, f.args, ctx)
+    if no and no.shut then
+      redis.call('DEL', KEYS[1])
+      open = false
+      return NO_EPOCH
+    end
     if no then return {0, f.name, no.why, no.wait or 0, no.final and 1 or 0, no.tag or ''} end
     plans[i] = plan
   end

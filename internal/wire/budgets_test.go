@@ -76,6 +76,22 @@ func TestRaisedLimitGoesOnByItself(t *testing.T) {
 	}
 }
 
+func TestLimitThatIsRaisedAtOnceGoesOnAtOnce(t *testing.T) {
+	inWorld(t, second, func(w *world) {
+		w.submit(jobs.Batch{ID: "contracts", Budget: jobs.Dollars(0.004)}, short(60)...)
+		w.start("a", "b")
+		w.paused("contracts")
+		w.must(w.client.Queue.SetBudget(w.ctx, "contracts", jobs.Dollar))
+		done := w.progress("contracts").Done()
+		time.Sleep(10 * time.Second)
+		if p := w.progress("contracts"); p.Done() == done || p.State == jobs.Paused {
+			t.Errorf("after 10 s: %+v", p)
+		}
+		w.untilOver("contracts")
+		w.answered("contracts")
+	})
+}
+
 func TestWhatSomebodyPausedStaysPaused(t *testing.T) {
 	inWorld(t, second, func(w *world) {
 		w.submit(jobs.Batch{ID: "contracts", Budget: jobs.Dollars(0.004)}, short(60)...)
@@ -298,32 +314,6 @@ func TestEachShareIsToldOnceForTheWholeFleet(t *testing.T) {
 		slices.Sort(shares)
 		if !slices.Equal(shares, []float64{0.25, 0.5}) {
 			t.Errorf("told at %v", shares)
-		}
-	})
-}
-
-func TestBudgetThatIsAddedBeginsWithWhatItsTurnHasCost(t *testing.T) {
-	inWorld(t, second, func(w *world) {
-		w.submit(jobs.Batch{ID: "contracts"}, short(20)...)
-		w.start("a")
-		w.untilOver("contracts")
-		w.stop("a")
-		w.config.Budgets = []config.Budget{{Name: "acme", Tenant: "acme", Window: "month", Limit: jobs.Dollar}}
-		w.start("b", "c")
-		w.must(w.client.Recount(w.ctx))
-		w.submit(jobs.Batch{ID: "invoices"}, short(20)...)
-		w.untilOver("invoices")
-		w.stop("b", "c")
-		var want jobs.USD
-		for _, batch := range []string{"contracts", "invoices"} {
-			spent, _, err := w.client.Queue.Spent(w.ctx, batch)
-			w.must(err)
-			want += spent
-		}
-		sums, err := w.client.Sums(w.ctx, "budget:acme")
-		w.must(err)
-		if len(sums) != 1 || sums[0].Spent != want || want == 0 {
-			t.Errorf("sums %+v, want %v spent", sums, want)
 		}
 	})
 }

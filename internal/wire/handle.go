@@ -50,6 +50,7 @@ func (w *Worker) handle(ctx context.Context, d jobs.Delivery, slot *pool.Slot) j
 	calls, lost, done := w.beyond(ctx)
 	defer done()
 	task := resilience.Task{Job: job, Batch: batch, Request: request, Expires: d.Expires, Lost: lost, Settled: settled(d), Keep: d.Checkpoint, Slot: slot}
+	task.Dropped = func() bool { return w.source.Dropped(batch.ID) }
 	task.Outlook = func() jobs.Outlook { return w.source.Outlook(batch.ID) }
 	if err := w.demand(&task); err != nil {
 		w.parts.Log.Error().Err(err).Str("batch", batch.ID).Msg("this worker cannot check the batch's answers")

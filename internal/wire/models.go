@@ -33,6 +33,7 @@ func (w *Worker) models() error {
 		Tell: func(what string) { w.parts.Log.Warn().Msg(what) },
 		Over: func(model string) { w.parts.Log.Info().Msg(model + " answers again") },
 	}
+	var around refrain
 	for name, from := range c.Chains {
 		chain := &resilience.Chain{
 			Name: name, Gate: w.admitting(), Retry: retry, Patience: c.Retry.Patience,
@@ -42,7 +43,7 @@ func (w *Worker) models() error {
 			Worker:     w.parts.ID, Cache: w.recall, Stopping: w.stopping,
 			Budgeted: w.Ledger.Applies,
 			Freed:    w.parts.Queue.Freed,
-			OnError:  func(err error) { w.parts.Log.Warn().Err(err).Str("chain", name).Msg("around a call") },
+			OnError:  func(err error) { around.tell(w.parts.Log, err, "around a call") },
 		}
 		for _, step := range from.Models {
 			chain.Links = append(chain.Links, w.links[step])

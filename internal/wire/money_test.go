@@ -203,6 +203,9 @@ func TestRedisAwayStopsNewCallsAndLosesNothing(t *testing.T) {
 		if !w.log.says("Redis is away: running calls finish") || !w.log.says("Redis is back") {
 			t.Error("nobody was told")
 		}
+		if lines := strings.Count(w.log.tail(1000), "around a call"); lines > 4 {
+			t.Errorf("two workers told of their calls in %d lines:\n%s", lines, w.log.tail(1000))
+		}
 		if w.paid() != 100 || took > time.Minute {
 			t.Errorf("paid for %d calls of 100 jobs, and it took %v after Redis was back", w.paid(), took)
 		}

@@ -14,7 +14,10 @@ func (w *Worker) goOn(ctx context.Context) error {
 		return err
 	}
 	epoch, err := w.gate.Script().Epoch(ctx, w.parts.Redis)
-	if err != nil || epoch == "" { // no sums: nobody knows what is spent
+	if err == nil && epoch == "" { // nobody knows what is spent, and there may be no call to find it out
+		err = w.rebuild(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	for _, b := range list {

@@ -36,9 +36,8 @@ func (s *Servers) Sums(ctx context.Context, names ...string) ([]budget.Sum, erro
 }
 
 // Recount has a worker count what was spent anew from the book before the next
-// call, by the budgets of its own configuration: one that is new there begins
-// with what its window has cost so far. Until then there are no Sums. Embedded
-// servers count whenever they start.
+// call: also what workers have spent that did not know a budget yet. Until then
+// there are no Sums. Embedded servers count whenever they start.
 func (s *Servers) Recount(ctx context.Context) error {
 	if s.Embedded {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -64,6 +65,32 @@ func (m *murmur) tell(ctx context.Context, log zerolog.Logger, err error, doing 
 		log.Debug().Err(err).Msg(doing)
 	}
 	m.last = text
+}
+
+// refrain tells of errors that many calls meet alike, each once in a while. It
+// may be used from any goroutine.
+type refrain struct {
+	mu   sync.Mutex
+	told map[string]time.Time
+}
+
+const (
+	refrainEvery = 10 * time.Minute
+	mostRefrains = 100 // that are remembered as told
+)
+
+func (r *refrain) tell(log zerolog.Logger, err error, doing string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now, text := time.Now(), err.Error()
+	if at, ok := r.told[text]; ok && now.Sub(at) < refrainEvery {
+		return
+	}
+	if r.told == nil || len(r.told) >= mostRefrains {
+		r.told = map[string]time.Time{}
+	}
+	r.told[text] = now
+	log.Warn().Err(err).Msg(doing)
 }
 
 // hears says once that Redis is away, and once that it is back. With an allowance

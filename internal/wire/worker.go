@@ -171,11 +171,23 @@ func (w *Worker) guards() error {
 	return nil
 }
 
-// open rebuilds the sums if they are missing, as at the very first start.
+// open rebuilds the sums if they are missing, as at the very first start, or do
+// without one of this worker's budgets.
 func (w *Worker) open(ctx context.Context) error {
-	epoch, err := w.gate.Script().Epoch(ctx, w.parts.Redis)
-	if err != nil || epoch != "" {
+	script := w.gate.Script()
+	epoch, err := script.Epoch(ctx, w.parts.Redis)
+	if err != nil {
 		return err
+	}
+	added, err := w.Ledger.Announce(ctx, w.parts.Redis)
+	if err != nil || epoch != "" && !added {
+		return err
+	}
+	if epoch != "" {
+		w.parts.Log.Info().Msg("a budget is new: what was spent is counted anew")
+		if err := script.Shut(ctx, w.parts.Redis); err != nil {
+			return err
+		}
 	}
 	return w.rebuild(ctx)
 }

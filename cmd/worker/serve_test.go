@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/drover-batch/drover/internal/config"
+	"github.com/drover-batch/drover/internal/wire"
+)
+
+// address waits for what the log says of the health checks.
+type address struct{ told chan string }
+
+func (a address) Write(entry []byte) (int, error) {
+	var e struct{ Address, Message string }
+	if json.Unmarshal(entry, &e) == nil && e.Message == "health checks and metrics" {
+		a.told <- e.Address
+	}
+	return len(entry), nil
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+// Whoever watches over a worker would end it, if it said nothing for minutes.
+func TestWorkerThatReadsBackWhatWasSpentIsAliveAndNotReady(t *testing.T) {
+	for _, name := range []string{"NATS_URL", "REDIS_URL", "DROVER_CONFIG"} {
+		t.Setenv(name, "")
+	}
+	data := t.TempDir()
+	cfg, err := config.Load(config.Source{Environ: []string{"DROVER_WORKER_DATA=" + data}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	servers, err := wire.Embed(t.Context(), cfg, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := servers.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	// Another worker is at it, and takes its time.
+	until := time.Now().Add(20 * time.Second).UnixMicro()
+	if err := servers.Redis.HSet(t.Context(), "{drover}:ledger:rebuild", "owner", "other", "until", until).Err(); err != nil {
+		t.Fatal(err)
+	}
+
+	ctx, stop := context.WithCancel(t.Context())
+	log := address{make(chan string, 1)}
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, []string{"--data", data, "--http", "127.0.0.1:0", "--log", "json"}, io.Discard, log)
+	}()
+	var base string
+	select {
+	case addr := <-log.told:
+		base = "http://" + addr
+	case code := <-ended:
+		t.Fatalf("it ended at once, with %d", code)
+	}
+	if status, body := get(t, base+"/healthz"); status != http.StatusOK {
+		t.Errorf("healthz: %d %s", status, body)
+	}
+	if status, body := get(t, base+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "the worker begins") {
+		t.Errorf("readyz: %d %s", status, body)
+	}
+	stop()
+	if code := <-ended; code != 1 {
+		t.Errorf("it ended with %d", code)
+	}
+}
