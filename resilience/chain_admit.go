@@ -170,7 +170,7 @@ func (a *asking) refused(ctx context.Context, call *jobs.Call, no *Refusal) *obs
 		return a.sitOut(ctx, no)
 	}
 	if no.Guard == LedgerGuard && no.Wait > shortly {
-		a.chain.Outages.unpaid(a.link.Model.Name, no.Reason)
+		a.chain.Outages.unpaid(a.link.Model.Name, call.Tenant, no.Reason)
 	}
 	if a.rest(ctx, no.Wait) {
 		return nil

@@ -88,19 +88,19 @@ const (
 )
 
 // unpaid takes note of a call for which a budget has no room until its next
-// turn.
-func (o *Outages) unpaid(model, reason string) {
-	o.waits(model+" is not asked for want of money", ": "+reason+". Its calls wait for the next turn of the budget, or for a higher limit")
+// turn. Another tenant's may be another budget.
+func (o *Outages) unpaid(model, tenant, reason string) {
+	o.waits(model+"\x00"+tenant, model+" is not asked for want of money: "+reason+". Its calls wait for the next turn of the budget, or for a higher limit")
 }
 
 // paused takes note of a call that its quota keeps from a model for so long,
 // because the provider asked for that perhaps.
 func (o *Outages) paused(model, reason string, wait time.Duration) {
-	o.waits(model+" is not asked for now", fmt.Sprintf(": %s. Its calls wait for %v", reason, wait.Round(time.Second)))
+	o.waits(model, fmt.Sprintf("%s is not asked for now: %s. Its calls wait for %v", model, reason, wait.Round(time.Second)))
 }
 
 // waits tells of a wait, but not of the same one in each call.
-func (o *Outages) waits(what, why string) {
+func (o *Outages) waits(what, text string) {
 	if o == nil {
 		return
 	}
@@ -114,5 +114,5 @@ func (o *Outages) waits(what, why string) {
 		o.waiting = make(map[string]time.Time)
 	}
 	o.waiting[what] = now
-	o.Tell(what + why)
+	o.Tell(text)
 }

@@ -55,3 +55,20 @@ func TestLongWaitsForMoneyAndQuotaAreTold(t *testing.T) {
 		equal(s, "told of a 429", strings.Join(told[3:], "\n"), "small is not asked for now: rate_limited (429): slow down. Its calls wait for 10m0s")
 	})
 }
+
+// A budget is a tenant's, perhaps: that one tenant's is spent does not tell why
+// another's jobs stand still.
+func TestWaitsForMoneyAreToldForEachTenant(t *testing.T) {
+	onStage(t, func(s *scene) {
+		var told []string
+		s.chain.Outages = &Outages{Tell: func(what string) { told = append(told, what) }}
+		s.chain.Links = s.chain.Links[:1]
+		for _, tenant := range []string{"acme", "globex", "acme"} {
+			s.task.Batch = &jobs.Batch{ID: "b-" + tenant, Tenant: tenant, Chain: "default"}
+			s.enter = refusing("small", Refusal{Guard: LedgerGuard, Reason: "the budget of " + tenant + " is spent", Wait: time.Minute})
+			s.waits(time.Minute)
+		}
+		equal(s, "told", strings.Join(told, "\n"), "small is not asked for want of money: the budget of acme is spent. Its calls wait for the next turn of the budget, or for a higher limit\n"+
+			"small is not asked for want of money: the budget of globex is spent. Its calls wait for the next turn of the budget, or for a higher limit")
+	})
+}
