@@ -37,8 +37,7 @@ func (q *Queue) Progress(ctx context.Context, id string) (jobs.Progress, error) 
 		if err != nil {
 			return p, err
 		}
-		open := p.Total - ended + at.parts[replayedPart] // whose dead outcomes are there until they are replaced
-		p.Queued = min(p.Queued, max(1, open-p.Running))
+		p.Queued = min(p.Queued, max(1, p.Total-ended-p.Running))
 	}
 	if !m.ended() && m.Sealed && at.left() == 0 {
 		p.State, p.Reason = jobs.Finished, "" // whether or not a worker has noticed yet

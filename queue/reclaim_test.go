@@ -89,6 +89,9 @@ func TestReclaimedJobsThatAreDoneCountAsDone(t *testing.T) {
 		if p := w.progress("b"); p.Done() != 4 {
 			t.Errorf("after a replay progress is %+v", p)
 		}
+		if n, err := w.q.Ended(w.ctx, "b"); err != nil || n != 4 {
+			t.Errorf("after a replay %d have ended, %v", n, err)
+		}
 		next := w.source("next")
 		for range 10 {
 			d := w.take(next, 1)[0]

@@ -90,10 +90,11 @@ func (s *session) takeUp(ctx context.Context) error {
 	if err != nil || p.Over() {
 		return err
 	}
-	done, err := q.Ended(ctx, id) // a kill may have lost the last acknowledgements
+	ended, err := q.Ended(ctx, id) // a kill may have lost the last acknowledgements
 	if err != nil {
 		return err
 	}
+	done := max(ended, p.Done())
 	if p.State == jobs.Paused {
 		s.say("going on with the paused batch: %d of %d done", done, p.Total)
 		return q.Resume(ctx, id)
