@@ -87,7 +87,7 @@ func (r *run) failuresOf(model string) (n int) {
 // not merely busy or dear.
 func (r *run) allDown() bool {
 	return !slices.ContainsFunc(r.obstacles, func(o *obstacle) bool {
-		return o.sort == limited || o.sort == putOff || o.sort == held || o.sort == dear
+		return o.sort == ramping || o.sort == limited || o.sort == putOff || o.sort == held || o.sort == dear
 	})
 }
 

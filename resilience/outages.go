@@ -24,8 +24,8 @@ type Outages struct {
 }
 
 type outage struct {
-	last string // failure, "" if no call from here failed
-	told bool
+	last string    // failure, "" if no call from here failed
+	told time.Time // zero if it was not
 }
 
 // of is the model's outage, begun if there is none. The caller has the lock.
@@ -51,11 +51,13 @@ func (o *Outages) ended(a *jobs.Attempt) {
 		o.of(a.Model).last = fmt.Sprintf("%s: %s", a.Kind, a.Message)
 		return
 	}
-	if one := o.models[a.Model]; one != nil {
-		delete(o.models, a.Model)
-		if one.told {
-			o.Over(a.Model)
-		}
+	one := o.models[a.Model]
+	if one == nil || a.Started.Before(one.told) { // one that was on its way says nothing
+		return
+	}
+	delete(o.models, a.Model)
+	if !one.told.IsZero() {
+		o.Over(a.Model)
 	}
 }
 
@@ -67,10 +69,10 @@ func (o *Outages) shut(model, reason string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	one := o.of(model)
-	if one.told {
+	if !one.told.IsZero() {
 		return
 	}
-	one.told = true
+	one.told = time.Now()
 	last := "other workers found out"
 	if one.last != "" {
 		last = "last with " + one.last

@@ -19,7 +19,7 @@ func TestEachOutageIsToldOnceWithItsReason(t *testing.T) {
 		down := failing(jobs.Failure{Kind: jobs.Unreachable, Message: "connection refused", Unsent: true})
 		s.small.script = []reply{down}
 		s.waits(30 * time.Second)
-		s.enter = refusing("small", Refusal{Guard: BreakerGuard, Reason: "the circuit is open after 5 failures", Wait: 20 * time.Second})
+		s.enter = refusing("small", Refusal{Guard: BreakerGuard, Circuit: Open, Reason: "the circuit is open after 5 failures", Wait: 20 * time.Second})
 		s.waits(20 * time.Second)
 		s.waits(20 * time.Second)
 		equal(s, "told", strings.Join(told, "\n"),
@@ -28,6 +28,34 @@ func TestEachOutageIsToldOnceWithItsReason(t *testing.T) {
 		s.small.script = nil
 		s.ends(jobs.Answered)
 		equal(s, "told after it", strings.Join(told[1:], "\n"), "small is back")
+	})
+}
+
+// Of one outage there is more to be seen than that calls are turned away: answers
+// to calls that were on their way, and the ramp once the circuit has closed.
+func TestOneOutageIsToldOnce(t *testing.T) {
+	onStage(t, func(s *scene) {
+		var told []string
+		s.chain.Outages = &Outages{
+			Tell: func(what string) { told = append(told, what) },
+			Over: func(model string) { told = append(told, model+" is back") },
+		}
+		s.chain.Links = s.chain.Links[:1]
+		early := time.Now()
+		time.Sleep(time.Second)
+		turned := func(circuit string) {
+			s.enter = refusing("small", Refusal{Guard: BreakerGuard, Circuit: circuit, Reason: "it is " + circuit, Wait: 20 * time.Second})
+			s.waits(20 * time.Second)
+		}
+		turned(Open)
+		s.chain.Outages.ended(&jobs.Attempt{Model: "small", Started: early})
+		turned(Open)
+		turned(HalfOpen)
+		time.Sleep(time.Second)
+		s.chain.Outages.ended(&jobs.Attempt{Model: "small", Started: time.Now()})
+		turned(HalfOpen)
+		turned(Closed)
+		equal(s, "told", strings.Join(told, "\n"), "small does not answer, other workers found out; it is open. Its calls wait, and a few try it now and then\nsmall is back")
 	})
 }
 
