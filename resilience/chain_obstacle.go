@@ -81,6 +81,9 @@ func (o *obstacle) clause() string {
 
 // ruling is why a judge did not rule, to be read after "the judge".
 func (o *obstacle) ruling() string {
+	if o.sort == unfit {
+		return fmt.Sprintf("%s has no room for request and answer: %s", o.model, o.why)
+	}
 	plain := *o
 	plain.unruled = false
 	return plain.clause()

@@ -247,6 +247,25 @@ func TestAnswerWaitsForItsJudge(t *testing.T) {
 	})
 }
 
+// That the judge has no room for the document is no reason to ask the model,
+// which had, about its parts.
+func TestDocumentThatIsTooLongForTheJudgeIsPaidForOnce(t *testing.T) {
+	for _, policy := range []jobs.Overlong{jobs.Split, jobs.Shorten, jobs.LargerOrSplit, jobs.BuryOverlong} {
+		t.Run(string(policy), func(t *testing.T) {
+			judged(t, func(s *scene, judge *actor) {
+				s.task.Judges[0].Model.Context = 100
+				s.task.Batch.Overflow = policy
+				s.task.Job.Document.Body = []byte("It is.")
+				s.task.Part = func(string) (*jobs.Request, error) { return s.task.Request, nil }
+				o := s.ends(jobs.Dead)
+				listed(s, "steps", stepsOf(o), "small")
+				equal(s, "kind", o.Kind, jobs.Overflow)
+				equal(s, "reason", o.Reason, "the judge judge has no room for request and answer: 50 tokens do not fit its 100")
+			})
+		})
+	}
+}
+
 func TestBatchPausesWhenMoneyForTheJudgeIsMissing(t *testing.T) {
 	judged(t, func(s *scene, judge *actor) {
 		s.small.script = []reply{fails(jobs.Refused)}
