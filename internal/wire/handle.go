@@ -32,9 +32,8 @@ func (w *Worker) handle(ctx context.Context, d jobs.Delivery, slot *pool.Slot) j
 	job, batch := d.Job(), d.Batch()
 	chain, ok := w.chains[batch.Chain]
 	if !ok {
-		w.parts.Log.Error().Str("batch", batch.ID).
-			Msgf("the batch wants the chain %q; this worker has %s", batch.Chain, strings.Join(slices.Sorted(maps.Keys(w.chains)), ", "))
-		return jobs.Decision{Wait: unknownChain, Rest: true}
+		return *w.rests(batch, unknownChain, fmt.Sprintf("the batch wants the chain %q; this worker has %s",
+			batch.Chain, strings.Join(slices.Sorted(maps.Keys(w.chains)), ", ")), nil)
 	}
 	kit, missing := w.kit(ctx, batch, &job.Document)
 	if missing != nil {
@@ -49,8 +48,7 @@ func (w *Worker) handle(ctx context.Context, d jobs.Delivery, slot *pool.Slot) j
 	task := resilience.Task{Job: job, Batch: batch, Request: request, Expires: d.Expires, Lost: lost, Settled: settled(d), Keep: d.Checkpoint, Slot: slot}
 	task.Outlook = func() jobs.Outlook { return w.source.Outlook(batch.ID) }
 	if err := w.demand(&task); err != nil {
-		w.parts.Log.Error().Err(err).Str("batch", batch.ID).Msg("this worker cannot check the batch's answers")
-		return jobs.Decision{Wait: unknownChain, Rest: true}
+		return *w.rests(batch, unknownChain, "this worker cannot check the batch's answers", err)
 	}
 	if !d.Fresh() {
 		if task.Resumed, err = d.Resume(ctx); err != nil {
