@@ -124,7 +124,8 @@ type Task struct {
 
 	// Turn runs the tools that the last message of the conversation calls and
 	// returns the replies that go back to the model, which is then asked again.
-	// Nil for jobs without tools: an answer that calls some is then the end.
+	// Nil for jobs without tools: an answer that calls some and says nothing is
+	// then empty, but to a ready request.
 	Turn func(ctx context.Context, talk []jobs.Message) ([]jobs.Message, error)
 
 	// Standard is what answers are held to. Nil takes what a model says.
