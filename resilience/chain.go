@@ -149,6 +149,10 @@ type Task struct {
 // call that is on its way is cut short, and presumed paid if it was sent.
 func (c *Chain) Run(ctx context.Context, t Task) jobs.Decision {
 	r := c.begin(t)
+	if stuck := r.unjudgeable(); stuck != nil {
+		r.obstacles = append(r.obstacles, stuck)
+		return r.exhausted(ctx)
+	}
 	for links := r.links(); len(links) > 0; links = r.limitedAgain() {
 		for _, link := range links {
 			if d, over := r.try(ctx, link); over {
