@@ -38,10 +38,22 @@ func (q *Queue) Outcomes(ctx context.Context, batch string) iter.Seq2[*jobs.Outc
 	})
 }
 
-// Ended counts the jobs of a batch that have an outcome. With millions of them
-// that takes the broker seconds; Progress is for asking often.
+// Ended counts the jobs of a batch that have an outcome, but for those that are
+// replayed. With millions of them that takes the broker a second; Progress is
+// for asking often.
 func (q *Queue) Ended(ctx context.Context, batch string) (int64, error) {
-	return q.count(ctx, q.outcomes, q.subject("outcomes", batch, "*"))
+	n, err := q.count(ctx, q.outcomes, q.subject("outcomes", batch, "*"))
+	if err != nil {
+		return 0, err
+	}
+	there, _, err := q.present(ctx, q.names.job(batch, replayedPart))
+	if err != nil {
+		return 0, fmt.Errorf("counting the replayed jobs of batch %s: %w", batch, err)
+	}
+	if s := there[batch]; s != nil { // some may be done already, and have not been taken away
+		n = max(0, n-s.parts[replayedPart])
+	}
+	return n, nil
 }
 
 // Ends counts the outcomes of a batch by how their jobs ended. It reads the

@@ -32,6 +32,13 @@ func (q *Queue) Progress(ctx context.Context, id string) (jobs.Progress, error) 
 		return p, err
 	}
 	p.Queued, p.Running = at.queued, at.running
+	if at.again {
+		ended, err := q.Ended(ctx, id)
+		if err != nil {
+			return p, err
+		}
+		p.Queued = min(p.Queued, max(1, p.Total-ended-p.Running))
+	}
 	if !m.ended() && m.Sealed && at.left() == 0 {
 		p.State, p.Reason = jobs.Finished, "" // whether or not a worker has noticed yet
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -48,12 +49,22 @@ func (q *Queue) takeBack(ctx context.Context, c *jetstream.ConsumerInfo) error {
 	}
 	cfg := q.consumerConfig(c.Name)
 	cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, c.AckFloor.Stream+1
+	cfg.Metadata[againKey] = strconv.FormatUint(max(c.Delivered.Stream, dealtBefore(c)), 10)
 	for began, wait := time.Now(), firstWait; ; wait = min(2*wait, lastWait) {
 		_, err = q.js.CreateConsumer(ctx, q.stream("JOBS"), cfg)
 		if !stumbled(err) || time.Since(began) > q.cfg.StorePatience || pause(ctx, wait) != nil {
 			return err
 		}
 	}
+}
+
+// againKey is up to which sequence a consumer lends jobs that were lent before.
+// Many of them may be done: all that were behind one that is not.
+const againKey = "drover-again"
+
+func dealtBefore(c *jetstream.ConsumerInfo) uint64 {
+	n, _ := strconv.ParseUint(c.Config.Metadata[againKey], 10, 64) // 0 where there is none
+	return n
 }
 
 // stumbled reports whether the broker could not write down a new consumer. One

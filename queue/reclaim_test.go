@@ -2,10 +2,13 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/drover-batch/drover/jobs"
 )
 
 // stumbling is a broker that cannot write down the first consumers it is to
@@ -55,6 +58,51 @@ func TestReclaimedJobsAreLentAtOnce(t *testing.T) {
 		}
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("took %s", took)
+		}
+	})
+}
+
+// Jobs that are done behind one that is not are lent again once all are taken
+// back, and count as done all the same.
+func TestReclaimedJobsThatAreDoneCountAsDone(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 9)
+		s := w.source("stopped")
+		lent := w.take(s, 6)
+		w.must(lent[0].Defer(w.ctx, time.Hour, nil))
+		for _, d := range lent[1:5] {
+			w.must(d.Done(w.ctx, answer(d, "stopped")))
+		}
+		w.must(lent[5].Bury(w.ctx, death(lent[5], jobs.Timeout)))
+		w.must(s.Close())
+		w.flush()
+		for range 2 {
+			w.must(w.q.Reclaim(w.ctx))
+			if p := w.progress("b"); p.Done() != 5 || p.Queued != 4 {
+				t.Errorf("progress is %+v", p)
+			}
+		}
+		for l, err := range w.q.Dead(w.ctx, DeadFilter{}) {
+			w.must(err)
+			w.must(w.q.Replay(w.ctx, l))
+		}
+		if p := w.progress("b"); p.Done() != 4 {
+			t.Errorf("after a replay progress is %+v", p)
+		}
+		if n, err := w.q.Ended(w.ctx, "b"); err != nil || n != 4 {
+			t.Errorf("after a replay %d have ended, %v", n, err)
+		}
+		next := w.source("next")
+		for range 10 {
+			d := w.take(next, 1)[0]
+			if settled, err := d.Settled(w.ctx); err != nil || settled {
+				w.must(errors.Join(err, d.Release(w.ctx)))
+				continue
+			}
+			w.must(d.Done(w.ctx, answer(d, "next")))
+		}
+		if p := w.progress("b"); p.Done() != 9 || !p.Over() {
+			t.Errorf("at the end progress is %+v", p)
 		}
 	})
 }

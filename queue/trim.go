@@ -32,6 +32,7 @@ type standing struct {
 	parts           map[string]int64 // how many are there, done ones included
 	queued, running int64            // waiting, and with a worker or deferred
 	floor           uint64           // all up to this sequence are done
+	again           bool             // of those waiting some were lent before and may be done
 }
 
 // left is how many jobs have not been let go of.
@@ -48,6 +49,7 @@ func (s *standing) done() (sum int64) {
 // served takes over what the batch's consumer says.
 func (s *standing) served(c *jetstream.ConsumerInfo) {
 	s.queued, s.running, s.floor = int64(c.NumPending), int64(c.NumAckPending), c.AckFloor.Stream
+	s.again = c.Delivered.Stream < dealtBefore(c)
 }
 
 // standing counts the jobs of a batch. That none is left is certain: a consumer

@@ -120,8 +120,11 @@ func passOf(r lua.Reply) (Pass, error) {
 		return Pass{Wait: r.Wait}, nil
 	}
 	no := &Refusal{Guard: r.Module, Reason: r.Why, Wait: r.Wait, Final: r.Final}
-	if r.Module == LedgerGuard {
+	switch r.Module {
+	case LedgerGuard:
 		no.sortMoney(r)
+	case BreakerGuard:
+		no.Circuit = r.Tag
 	}
 	if !no.Final {
 		no.Wait = max(no.Wait, time.Millisecond)

@@ -138,17 +138,18 @@ end
 
 local function soon(s) return math.max(50000, math.min(1000000, s.recovery / 30)) end
 
+-- refusal says why the circuit lets no call pass now, or nil. Its tag is the state.
 local function refusal(c, now, s)
   local whose = c.who == 'fleet' and 'the circuit' or "this worker's own circuit"
   if c.state == OPEN then
-    return {why = whose .. ' is open after ' .. int(c.fails) .. ' failures', wait = c.till - now}
+    return {why = whose .. ' is open after ' .. int(c.fails) .. ' failures', wait = c.till - now, tag = 'open'}
   end
   if c.state == HALF and c.probes >= s.probes then
-    return {why = whose .. ' is half open and ' .. int(c.probes) .. ' probes are under way', wait = soon(s)}
+    return {why = whose .. ' is half open and ' .. int(c.probes) .. ' probes are under way', wait = soon(s), tag = 'half-open'}
   end
   local most = c.state == CLOSED and room(c, now, s.probes)
   if most and c.live >= most then
-    return {why = whose .. ' has just closed and calls are ramping up', wait = soon(s)}
+    return {why = whose .. ' has just closed and calls are ramping up', wait = soon(s), tag = 'closed'}
   end
 end
 

@@ -87,6 +87,30 @@ func TestCallThatWaitsForItsTimeIsKeptByACircuitThatOpens(t *testing.T) {
 	})
 }
 
+func TestRefusalsTellTheStateOfTheCircuit(t *testing.T) {
+	circuits(t, func(t *testing.T, d *desk) {
+		d.needsTime()
+		refused := func(state string) {
+			t.Helper()
+			if r := d.refuse(newCall("b")); r.Tag != state {
+				t.Errorf("told as %q: %s", r.Tag, r.Why)
+			}
+		}
+		d.ends(5, "a", bad)
+		refused(Open)
+		d.pass(30 * time.Second)
+		probes := []*jobs.Call{d.admit(newCall("b")), d.admit(newCall("b")), d.admit(newCall("b"))}
+		refused(HalfOpen)
+		for _, c := range probes {
+			d.leave(c, jobs.Attempt{})
+		}
+		for range 3 {
+			d.admit(newCall("b"))
+		}
+		refused(Closed)
+	})
+}
+
 func TestCircuitVerdicts(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -129,7 +129,8 @@ type Task struct {
 
 	// Turn runs the tools that the last message of the conversation calls and
 	// returns the replies that go back to the model, which is then asked again.
-	// Nil for jobs without tools: an answer that calls some is then the end.
+	// Nil for jobs without tools: an answer that calls some and says nothing is
+	// then empty, but to a ready request.
 	Turn func(ctx context.Context, talk []jobs.Message) ([]jobs.Message, error)
 
 	// Standard is what answers are held to. Nil takes what a model says.
@@ -153,6 +154,10 @@ type Task struct {
 // call that is on its way is cut short, and presumed paid if it was sent.
 func (c *Chain) Run(ctx context.Context, t Task) jobs.Decision {
 	r := c.begin(t)
+	if stuck := r.unjudgeable(); stuck != nil {
+		r.obstacles = append(r.obstacles, stuck)
+		return r.exhausted(ctx)
+	}
 	for links := r.links(); len(links) > 0; links = r.limitedAgain() {
 		for _, link := range links {
 			if d, over := r.try(ctx, link); over {

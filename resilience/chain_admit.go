@@ -156,8 +156,12 @@ func (a *asking) looked(ctx context.Context) *obstacle {
 // refused waits a refusal out, or makes an obstacle of it.
 func (a *asking) refused(ctx context.Context, call *jobs.Call, no *Refusal) *obstacle {
 	switch {
+	case no.Guard == BreakerGuard && no.Circuit == Closed:
+		return a.stuck(ramping, no.Wait, "%s", no.Reason)
 	case no.Guard == BreakerGuard:
-		a.chain.Outages.shut(a.link.Model.Name, no.Reason)
+		if no.Circuit == Open {
+			a.chain.Outages.shut(a.link.Model.Name, no.Reason)
+		}
 		return a.stuck(open, no.Wait, "%s", no.Reason)
 	case no.Guard == ClaimGuard:
 		return a.stuck(claimed, no.Wait, "%s", no.Reason)
@@ -169,7 +173,7 @@ func (a *asking) refused(ctx context.Context, call *jobs.Call, no *Refusal) *obs
 		return a.sitOut(ctx, no)
 	}
 	if no.Guard == LedgerGuard && no.Wait > shortly {
-		a.chain.Outages.unpaid(a.link.Model.Name, no.Reason)
+		a.chain.Outages.unpaid(a.link.Model.Name, call.Tenant, no.Reason)
 	}
 	if a.rest(ctx, no.Wait) {
 		return nil

@@ -164,7 +164,7 @@ func (a *asking) put(ctx context.Context, call *jobs.Call) (answer *jobs.Answer,
 	if err != nil {
 		return nil, cause(outer, ctx, m, err)
 	}
-	if fail := appraise(answer, a.step.request); fail != nil {
+	if fail := a.appraise(answer, a.step.request); fail != nil {
 		return nil, fail
 	}
 	if fail := a.step.passes(answer); fail != nil {
@@ -195,7 +195,7 @@ func cause(outer, inner context.Context, m *jobs.Model, err error) *jobs.Failure
 // appraise tells what is wrong with an answer, or nil. The answer to a ready
 // request is the caller's own business: it is passed on as it is, cut off or
 // empty, as the provider's own batches do.
-func appraise(a *jobs.Answer, req *jobs.Request) *jobs.Failure {
+func (r *run) appraise(a *jobs.Answer, req *jobs.Request) *jobs.Failure {
 	var fail *jobs.Failure
 	switch {
 	case a == nil:
@@ -208,7 +208,7 @@ func appraise(a *jobs.Answer, req *jobs.Request) *jobs.Failure {
 		fail = jobs.Failf(jobs.Truncated, "the answer hit its limit of %s tokens", grouped(a.Usage.Output))
 	case a.Finish == jobs.FinishRefused:
 		fail = jobs.Failf(jobs.Refused, "the model declined to answer")
-	case strings.TrimSpace(a.Text) == "" && len(a.Calls) == 0:
+	case strings.TrimSpace(a.Text) == "" && (len(a.Calls) == 0 || r.meter == nil): // calls of tools that nobody offered are no answer
 		fail = jobs.Failf(jobs.InvalidAnswer, "the answer is empty")
 	default:
 		return nil

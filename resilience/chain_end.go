@@ -87,7 +87,7 @@ func (r *run) failuresOf(model string) (n int) {
 // not merely busy or dear.
 func (r *run) allDown() bool {
 	return !slices.ContainsFunc(r.obstacles, func(o *obstacle) bool {
-		return o.sort == limited || o.sort == putOff || o.sort == held || o.sort == dear
+		return o.sort == ramping || o.sort == limited || o.sort == putOff || o.sort == held || o.sort == dear
 	})
 }
 
@@ -175,9 +175,8 @@ func (r *run) dead(why *obstacle) jobs.Decision {
 		o.Kind, o.Code, o.ErrorBody = fail.Kind, fail.Status, raw(fail.Body)
 	case why.sort.money():
 		o.Kind = jobs.OverBudget
-	case len(r.attempts) > 0: // it met an open circuit after its last failure
-		newest := r.attempts[len(r.attempts)-1]
-		o.Kind, o.Code = newest.Kind, newest.Status
+	case r.newest().Kind != "": // it met an open circuit after its last failure
+		o.Kind, o.Code = r.newest().Kind, r.newest().Status
 	case why.sort == blind:
 		o.Kind = jobs.InvalidRequest
 	default:
@@ -187,6 +186,14 @@ func (r *run) dead(why *obstacle) jobs.Decision {
 		r.fill(o, r.cutBy, r.cut)
 	}
 	return jobs.Decision{Outcome: o}
+}
+
+// newest is the last attempt, an empty one if there was none.
+func (r *run) newest() jobs.Attempt {
+	if n := len(r.attempts); n > 0 {
+		return r.attempts[n-1]
+	}
+	return jobs.Attempt{}
 }
 
 // wear tells of failures in earlier deliveries, if there were any.

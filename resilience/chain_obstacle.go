@@ -16,6 +16,7 @@ const (
 	blind               // the input has images, and it sees none
 	barred              // the call is larger than its quota ever allows
 	open                // its circuit is open
+	ramping             // its circuit has just closed, and it has as many calls as it may
 	limited             // its quota is used up for now, and another model was to be asked
 	putOff              // our retries are used up for now
 	held                // the money for it is held by other calls
@@ -37,7 +38,7 @@ const (
 
 func (s sort) endsRun() bool { return s >= hopeless }
 func (s sort) waits() bool {
-	return s == open || s == limited || s == putOff || s == queued || s == held
+	return s == open || s == ramping || s == limited || s == putOff || s == queued || s == held
 }
 func (s sort) money() bool { return s == spent || s == never }
 
@@ -81,6 +82,9 @@ func (o *obstacle) clause() string {
 
 // ruling is why a judge did not rule, to be read after "the judge".
 func (o *obstacle) ruling() string {
+	if o.sort == unfit {
+		return fmt.Sprintf("%s has no room for request and answer: %s", o.model, o.why)
+	}
 	plain := *o
 	plain.unruled = false
 	return plain.clause()

@@ -260,12 +260,23 @@ func TestCutOffAnswerIsKeptInTheDeadLetter(t *testing.T) {
 }
 
 func TestEmptyAnswerIsInvalid(t *testing.T) {
-	onStage(t, func(s *scene) {
-		s.small.script = []reply{text(" \n")}
-		o := s.ends(jobs.Answered)
-		equal(s, "model", o.Model, "large")
-		equal(s, "kind", o.Attempts[0].Kind, jobs.InvalidAnswer)
-	})
+	for name, empty := range map[string]reply{
+		"white space": text(" \n"),
+		"a call of a tool that nobody offered": func(context.Context) (*jobs.Answer, error) {
+			a := said("")
+			a.Calls = []jobs.ToolCall{{ID: "c", Name: "search", Arguments: "{}"}}
+			return a, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onStage(t, func(s *scene) {
+				s.small.script = []reply{empty}
+				o := s.ends(jobs.Answered)
+				equal(s, "model", o.Model, "large")
+				equal(s, "kind", o.Attempts[0].Kind, jobs.InvalidAnswer)
+			})
+		})
+	}
 }
 
 func TestReadyRequestIsPassedOnAsItIs(t *testing.T) {

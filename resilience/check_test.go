@@ -28,7 +28,8 @@ func (strict) Examine(text string) *jobs.Finding {
 }
 
 func (strict) Brief(asked *jobs.Request, answer string) *jobs.Request {
-	return &jobs.Request{System: "judge", Messages: []jobs.Message{{Role: jobs.User, Text: asked.Messages[0].Text + " " + answer}}}
+	m := jobs.Message{Role: jobs.User, Text: asked.Messages[0].Text + " " + answer, Images: asked.Messages[0].Images}
+	return &jobs.Request{System: "judge", Messages: []jobs.Message{m}}
 }
 
 func (strict) Ruling(text string) (*jobs.Flaw, error) {
@@ -245,6 +246,52 @@ func TestAnswerWaitsForItsJudge(t *testing.T) {
 		equal(s, "calls of small", s.small.calls, 1)
 		equal(s, "quote", o.Quotes[0].Offset, 7)
 	})
+}
+
+// That the judge has no room for request and answer is no reason to ask the
+// model, which had, about the document's parts.
+func TestAnswerThatIsTooLongForTheJudgeIsPaidForOnce(t *testing.T) {
+	for _, policy := range []jobs.Overlong{jobs.Split, jobs.Shorten, jobs.LargerOrSplit, jobs.BuryOverlong} {
+		t.Run(string(policy), func(t *testing.T) {
+			judged(t, func(s *scene, judge *actor) {
+				judge.counts = func(r *jobs.Request) int64 { return int64(len(r.Messages[0].Text)) }
+				s.task.Judges[0].Model.Context = 110
+				s.small.script = []reply{text("yes, it is")}
+				s.task.Batch.Overflow = policy
+				s.task.Job.Document.Body = []byte("It is.")
+				s.task.Part = func(string) (*jobs.Request, error) { return s.task.Request, nil }
+				o := s.ends(jobs.Dead)
+				listed(s, "steps", stepsOf(o), "small")
+				equal(s, "kind", o.Kind, jobs.Overflow)
+				equal(s, "reason", o.Reason, "the judge judge has no room for request and answer: 17 tokens do not fit its 110")
+			})
+		})
+	}
+}
+
+func TestWhatNoJudgeCanTakeIsNotPaidFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*scene)
+		kind   jobs.Kind
+		reason string
+	}{
+		"too long": {func(s *scene) { s.task.Judges[0].Model.Context = 100 }, jobs.Overflow,
+			"the judge judge has no room for request and answer: 50 tokens do not fit its 100"},
+		"pictures": {func(s *scene) {
+			s.chain.Links[0].Model.Vision = true
+			s.task.Request.Messages[0].Images = []jobs.Image{{Type: "image/png"}}
+		}, jobs.InvalidRequest, "the judge judge does not see images: one that does has vision: true"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			judged(t, func(s *scene, judge *actor) {
+				c.change(s)
+				o := s.ends(jobs.Dead)
+				listed(s, "steps", stepsOf(o))
+				equal(s, "kind", o.Kind, c.kind)
+				equal(s, "reason", o.Reason, c.reason)
+			})
+		})
+	}
 }
 
 func TestBatchPausesWhenMoneyForTheJudgeIsMissing(t *testing.T) {

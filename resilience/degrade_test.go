@@ -87,6 +87,22 @@ func TestBusyModelIsWaitedForThoughSomethingCouldStandIn(t *testing.T) {
 	})
 }
 
+// A model that answers again takes more calls each second: nothing stands in
+// for it meanwhile.
+func TestModelThatIsBackIsWaitedForThoughSomethingCouldStandIn(t *testing.T) {
+	onStage(t, func(s *scene) {
+		s.task.Batch.Degrade.Unavailable = "sorry"
+		s.enter = func(c *jobs.Call) (Pass, error) {
+			no := &Refusal{Guard: BreakerGuard, Circuit: Open, Wait: time.Minute}
+			if c.Model.Name == "large" {
+				no.Circuit, no.Wait = Closed, time.Second
+			}
+			return Pass{Refusal: no}, nil
+		}
+		s.waits(time.Second)
+	})
+}
+
 func TestRequestKeyTellsRequestsApart(t *testing.T) {
 	t.Parallel()
 	ask := func(text string) *jobs.Request {

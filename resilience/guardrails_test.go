@@ -80,8 +80,9 @@ func TestConversationGoesOnWithTheNextModel(t *testing.T) {
 	})
 }
 
-func TestToolCallsWithoutToolsAreTheAnswer(t *testing.T) {
+func TestToolCallsAreTheAnswerToAReadyRequest(t *testing.T) {
 	onStage(t, func(s *scene) {
+		s.task.Request = &jobs.Request{Body: []byte(`{}`), Endpoint: "/v1/chat/completions"}
 		s.small.script = []reply{calling("{}", 5)}
 		o := s.ends(jobs.Answered)
 		equal(s, "finish", o.Finish, jobs.FinishTools)

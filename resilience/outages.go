@@ -14,8 +14,8 @@ import (
 // and may be used from any goroutine. Nil tells nothing.
 type Outages struct {
 	// Tell is given a sentence for people when a call is first kept from a model
-	// whose circuit is open, or refused for its key, and of long waits, Over the model when it has
-	// answered since. They must not block.
+	// whose circuit is open, or refused for its key, and of long waits, Over the
+	// model when it has answered since. They must not block.
 	Tell, Over func(string)
 
 	mu      sync.Mutex
@@ -24,9 +24,9 @@ type Outages struct {
 }
 
 type outage struct {
-	last    string // failure, "" if no call from here failed
-	told    bool
-	refused bool // it was told that the provider wants an operator to act
+	last    string    // failure, "" if no call from here failed
+	told    time.Time // zero if it was not
+	refused bool      // it was told that the provider wants an operator to act
 }
 
 // of is the model's outage, begun if there is none. The caller has the lock.
@@ -52,11 +52,13 @@ func (o *Outages) ended(a *jobs.Attempt) {
 		o.of(a.Model).last = fmt.Sprintf("%s: %s", a.Kind, a.Message)
 		return
 	}
-	if one := o.models[a.Model]; one != nil {
-		delete(o.models, a.Model)
-		if one.told {
-			o.Over(a.Model)
-		}
+	one := o.models[a.Model]
+	if one == nil || a.Started.Before(one.told) { // one that was on its way says nothing
+		return
+	}
+	delete(o.models, a.Model)
+	if !one.told.IsZero() {
+		o.Over(a.Model)
 	}
 }
 
@@ -73,7 +75,7 @@ func (o *Outages) refused(model string, fail *jobs.Failure) {
 	if one.refused {
 		return
 	}
-	one.refused, one.told = true, true
+	one.refused, one.told = true, time.Now()
 	o.Tell(fmt.Sprintf("asking %s: %v. Its calls wait until somebody acts, and a few try it now and then", model, fail))
 }
 
@@ -85,10 +87,10 @@ func (o *Outages) shut(model, reason string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	one := o.of(model)
-	if one.told {
+	if !one.told.IsZero() {
 		return
 	}
-	one.told = true
+	one.told = time.Now()
 	last := "other workers found out"
 	if one.last != "" {
 		last = "last with " + one.last
@@ -106,19 +108,19 @@ const (
 )
 
 // unpaid takes note of a call for which a budget has no room until its next
-// turn.
-func (o *Outages) unpaid(model, reason string) {
-	o.waits(model+" is not asked for want of money", ": "+reason+". Its calls wait for the next turn of the budget, or for a higher limit")
+// turn. Another tenant's may be another budget.
+func (o *Outages) unpaid(model, tenant, reason string) {
+	o.waits(model+"\x00"+tenant, model+" is not asked for want of money: "+reason+". Its calls wait for the next turn of the budget, or for a higher limit")
 }
 
 // paused takes note of a call that its quota keeps from a model for so long,
 // because the provider asked for that perhaps.
 func (o *Outages) paused(model, reason string, wait time.Duration) {
-	o.waits(model+" is not asked for now", fmt.Sprintf(": %s. Its calls wait for %v", reason, wait.Round(time.Second)))
+	o.waits(model, fmt.Sprintf("%s is not asked for now: %s. Its calls wait for %v", model, reason, wait.Round(time.Second)))
 }
 
 // waits tells of a wait, but not of the same one in each call.
-func (o *Outages) waits(what, why string) {
+func (o *Outages) waits(what, text string) {
 	if o == nil {
 		return
 	}
@@ -132,5 +134,5 @@ func (o *Outages) waits(what, why string) {
 		o.waiting = make(map[string]time.Time)
 	}
 	o.waiting[what] = now
-	o.Tell(what + why)
+	o.Tell(text)
 }

@@ -19,7 +19,7 @@ func TestEachOutageIsToldOnceWithItsReason(t *testing.T) {
 		down := failing(jobs.Failure{Kind: jobs.Unreachable, Message: "connection refused", Unsent: true})
 		s.small.script = []reply{down}
 		s.waits(30 * time.Second)
-		s.enter = refusing("small", Refusal{Guard: BreakerGuard, Reason: "the circuit is open after 5 failures", Wait: 20 * time.Second})
+		s.enter = refusing("small", Refusal{Guard: BreakerGuard, Circuit: Open, Reason: "the circuit is open after 5 failures", Wait: 20 * time.Second})
 		s.waits(20 * time.Second)
 		s.waits(20 * time.Second)
 		equal(s, "told", strings.Join(told, "\n"),
@@ -54,6 +54,34 @@ func TestARefusedKeyIsToldOnceForAllCallsInFlight(t *testing.T) {
 	})
 }
 
+// Of one outage there is more to be seen than that calls are turned away: answers
+// to calls that were on their way, and the ramp once the circuit has closed.
+func TestOneOutageIsToldOnce(t *testing.T) {
+	onStage(t, func(s *scene) {
+		var told []string
+		s.chain.Outages = &Outages{
+			Tell: func(what string) { told = append(told, what) },
+			Over: func(model string) { told = append(told, model+" is back") },
+		}
+		s.chain.Links = s.chain.Links[:1]
+		early := time.Now()
+		time.Sleep(time.Second)
+		turned := func(circuit string) {
+			s.enter = refusing("small", Refusal{Guard: BreakerGuard, Circuit: circuit, Reason: "it is " + circuit, Wait: 20 * time.Second})
+			s.waits(20 * time.Second)
+		}
+		turned(Open)
+		s.chain.Outages.ended(&jobs.Attempt{Model: "small", Started: early})
+		turned(Open)
+		turned(HalfOpen)
+		time.Sleep(time.Second)
+		s.chain.Outages.ended(&jobs.Attempt{Model: "small", Started: time.Now()})
+		turned(HalfOpen)
+		turned(Closed)
+		equal(s, "told", strings.Join(told, "\n"), "small does not answer, other workers found out; it is open. Its calls wait, and a few try it now and then\nsmall is back")
+	})
+}
+
 func TestLongWaitsForMoneyAndQuotaAreTold(t *testing.T) {
 	onStage(t, func(s *scene) {
 		var told []string
@@ -76,5 +104,22 @@ func TestLongWaitsForMoneyAndQuotaAreTold(t *testing.T) {
 		s.enter, s.small.script = nil, []reply{failing(jobs.Failure{Kind: jobs.RateLimited, Status: 429, Message: "slow down", RetryAfter: 10 * time.Minute})}
 		s.waits(10 * time.Minute)
 		equal(s, "told of a 429", strings.Join(told[3:], "\n"), "small is not asked for now: rate_limited (429): slow down. Its calls wait for 10m0s")
+	})
+}
+
+// A budget is a tenant's, perhaps: that one tenant's is spent does not tell why
+// another's jobs stand still.
+func TestWaitsForMoneyAreToldForEachTenant(t *testing.T) {
+	onStage(t, func(s *scene) {
+		var told []string
+		s.chain.Outages = &Outages{Tell: func(what string) { told = append(told, what) }}
+		s.chain.Links = s.chain.Links[:1]
+		for _, tenant := range []string{"acme", "globex", "acme"} {
+			s.task.Batch = &jobs.Batch{ID: "b-" + tenant, Tenant: tenant, Chain: "default"}
+			s.enter = refusing("small", Refusal{Guard: LedgerGuard, Reason: "the budget of " + tenant + " is spent", Wait: time.Minute})
+			s.waits(time.Minute)
+		}
+		equal(s, "told", strings.Join(told, "\n"), "small is not asked for want of money: the budget of acme is spent. Its calls wait for the next turn of the budget, or for a higher limit\n"+
+			"small is not asked for want of money: the budget of globex is spent. Its calls wait for the next turn of the budget, or for a higher limit")
 	})
 }

@@ -31,7 +31,7 @@ func (r *run) answer(ctx context.Context, link *Link) (*jobs.Answer, *obstacle) 
 		return r.inPieces(ctx, link)
 	}
 	answer, stuck := r.converse(ctx, link)
-	if stuck == nil || stuck.sort != unfit {
+	if stuck == nil || stuck.sort != unfit || stuck.unruled { // there is an answer, and the judge has no room
 		return answer, stuck
 	}
 	switch policy := r.task.Batch.Overflow; {

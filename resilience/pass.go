@@ -60,6 +60,9 @@ type Refusal struct {
 	Behind time.Duration // the part of it that other calls in the line take
 	Final  bool          // waiting does not help: the money does not suffice
 
+	// Of the breaker alone: the state of the circuit.
+	Circuit string
+
 	// Of the ledger alone. Never says that no call as large as this one fits,
 	// Cheaper that a cheaper model is to be asked first. Then is what becomes of
 	// the job, if the budget that refused says so.

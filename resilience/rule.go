@@ -20,6 +20,23 @@ func (u *unruled) answer() *jobs.Answer {
 	return &jobs.Answer{Text: u.Text, Finish: u.Finish, Status: 200}
 }
 
+// unjudgeable tells why no judge can take the request, whatever its answer: that
+// would be paid for in vain. It is nil if one can, or none has to.
+func (r *run) unjudgeable() (stuck *obstacle) {
+	if len(r.task.Judges) == 0 || r.task.Standard == nil || len(r.attempts) > 0 {
+		return nil
+	}
+	brief := step{name: judgeStep, request: r.task.Standard.Brief(r.request, "")}
+	for i := range r.task.Judges {
+		a := &asking{run: r, link: &r.task.Judges[i], step: brief}
+		if stuck = a.prepare(); stuck == nil || stuck.sort != unfit && stuck.sort != blind {
+			return nil
+		}
+	}
+	stuck.unruled = true
+	return stuck
+}
+
 // judged reports whether a judge has to agree to the answer.
 func (a *asking) judged(answer *jobs.Answer) bool {
 	return len(a.task.Judges) > 0 && a.task.Standard != nil && a.step.examine != nil &&

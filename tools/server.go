@@ -48,7 +48,7 @@ type Away struct {
 }
 
 func (a *Away) Error() string {
-	return fmt.Sprintf("the tool server %s is away, to be tried again in %v: %v", a.Server, a.Wait.Round(time.Millisecond), a.Err)
+	return fmt.Sprintf("the tool server %s is away, and tried again now and then: %v", a.Server, a.Err)
 }
 
 func (a *Away) Unwrap() error { return a.Err }

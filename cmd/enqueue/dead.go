@@ -306,7 +306,8 @@ func (c *cli) onLetters(verb, short string, do func(context.Context, *queue.Queu
 					return err
 				}
 				var err error
-				n, err = eachLetter(q.Dead(ctx, filter), func(l *jobs.DeadLetter) error { return do(ctx, q, l) })
+				letters := soFar(q.Dead(ctx, filter), func(done int) { c.say("%s so far", counted(int64(done), "dead letter")) })
+				n, err = eachLetter(letters, func(l *jobs.DeadLetter) error { return do(ctx, q, l) })
 				return err
 			})
 			switch {

@@ -90,10 +90,11 @@ func (s *session) takeUp(ctx context.Context) error {
 	if err != nil || p.Over() {
 		return err
 	}
-	done, err := q.Ended(ctx, id) // a kill may have lost the last acknowledgements
+	ended, err := q.Ended(ctx, id) // a kill may have lost the last acknowledgements
 	if err != nil {
 		return err
 	}
+	done := max(ended, p.Done())
 	if p.State == jobs.Paused {
 		s.say("going on with the paused batch: %d of %d done", done, p.Total)
 		return q.Resume(ctx, id)
@@ -270,9 +271,9 @@ func (s *session) verdict(p jobs.Progress, sum *summary, why error) error {
 	switch {
 	case errors.Is(why, errSampled):
 		return &exit{code: exitSampled}
-	case errors.Is(why, wire.ErrStopped):
+	case errors.Is(why, wire.ErrStopped) && !(p.Over() && s.allIn(p)):
 		rest := ""
-		if !s.fed.Load() || p.State == jobs.Enqueueing {
+		if !s.allIn(p) {
 			rest = ", and with those not read yet"
 		}
 		s.say("Stopped. The same command goes on with the %d that are left%s.", sum.left, rest)
@@ -287,6 +288,11 @@ func (s *session) verdict(p jobs.Progress, sum *summary, why error) error {
 		return &exit{code: exitUnanswered}
 	}
 	return nil
+}
+
+// allIn reports whether every document has been read and enqueued.
+func (s *session) allIn(p jobs.Progress) bool {
+	return s.fed.Load() && s.feeder.only == nil && p.State != jobs.Enqueueing
 }
 
 // howOn says what gets a paused batch going: where the money is spent, a higher

@@ -29,12 +29,37 @@ func TestBatchFileThatWasNotReadAgainKeepsItsForm(t *testing.T) {
 	}
 	out := filepath.Join(t.TempDir(), "output.jsonl")
 	var said bytes.Buffer
-	s := &session{cli: &cli{err: &said}, cfg: cfg, batch: b, servers: servers, target: &target{out: out}}
+	s := &session{cli: &cli{err: &said}, cfg: cfg, batch: b, servers: servers, target: &target{out: out}, feeder: &feeder{}}
 	if err := s.conclude(t.Context(), wire.ErrStopped); !hasCode(err, exitInterrupted) {
 		t.Errorf("it ended with %v", err)
 	}
 	data, err := os.ReadFile(out)
 	if err != nil || !strings.HasPrefix(string(data), `{"id":"batch_req_`) {
 		t.Errorf("the results are %s, %v", data, err)
+	}
+}
+
+// Whoever interrupts a run in the moment in which it ends is not told to go on
+// with none. After a sample there are the others.
+func TestInterruptAsTheLastDocumentEnds(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		only map[string]bool
+		said string
+		code int
+	}{
+		"of all":        {nil, "", 0},
+		"of the sample": {map[string]bool{"first": true}, "Stopped. The same command goes on with the 0 that are left, and with those not read yet.\n", exitInterrupted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var said bytes.Buffer
+			s := &session{cli: &cli{err: &said}, feeder: &feeder{only: c.only}}
+			s.fed.Store(true)
+			err := s.verdict(jobs.Progress{State: jobs.Finished, Total: 1}, newSummary(0), wire.ErrStopped)
+			if said.String() != c.said || (err == nil) != (c.code == 0) || err != nil && !hasCode(err, c.code) {
+				t.Errorf("it ended with %v and said %q", err, said.String())
+			}
+		})
 	}
 }

@@ -37,7 +37,7 @@ func newStatus(c *cli) *cobra.Command {
 		Long: `Shows the batches, how far they have come and what they cost. Queued documents
 wait for a worker. Running ones are with a worker, or were put off for a while
 because nobody can be asked about them now, as when a circuit is open.`,
-		Args:  atMost(1),
+		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(ctx context.Context, s *wire.Servers) error {
 				list, err := c.batches(ctx, s.Queue, args)

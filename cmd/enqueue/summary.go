@@ -28,8 +28,8 @@ func (t *tally) outcome(o *jobs.Outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range o.Attempts {
-		if o.Attempts[i].Run == o.Run { // earlier runs were counted in their time
-			t.cost += o.Attempts[i].Cost
+		if a := &o.Attempts[i]; a.Run == o.Run && a.Worker == o.Worker { // earlier runs and processes were counted in their time
+			t.cost += a.Cost
 		}
 	}
 	if o.Degraded == jobs.Partial {

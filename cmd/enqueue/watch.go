@@ -98,7 +98,8 @@ const starved = 20
 func (c *cli) followBatch(ctx context.Context, s *wire.Servers, b *jobs.Batch) (last *standing, err error) {
 	var d display
 	var lost time.Time // since when it cannot be looked at
-	idle := 0          // looks in a row at which nothing was left to do, and more to come
+	var stands standstill
+	idle := 0 // looks in a row at which nothing was left to do, and more to come
 	told := c.err
 	if !c.json {
 		d = newDisplay(c.err, plain(b.Name), nil)
@@ -119,6 +120,9 @@ func (c *cli) followBatch(ctx context.Context, s *wire.Servers, b *jobs.Batch) (
 			}
 			if idle == starved {
 				tell(told, "all that is in is done, and the batch waits for more documents: if enqueue submit was interrupted, the same command goes on")
+			}
+			if stands.lasts(st) {
+				tellStandstill(ctx, told, s, b, st)
 			}
 			before := last
 			last, lost = st, time.Time{}

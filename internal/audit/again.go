@@ -101,9 +101,10 @@ func (a *Audit) excuse(first, second *call) string {
 
 // worst is the fault between two payments that most likely led to the second:
 // what befell the worker itself comes first. A stop in good order leads to
-// none, but that its grace ran out and it cut the call short.
+// none, but that its grace ran out and it cut the call short; nor does a Redis
+// that was away or lost its sums.
 func (a *Audit) worst(first, second *call, cutShort bool) *Fault {
-	for _, kind := range []Kind{Kill, Freeze, Network, Broker, Redis, Flush, Stop} {
+	for _, kind := range []Kind{Kill, Freeze, Network, Broker, Stop} {
 		if kind == Stop && !cutShort {
 			return nil
 		}

@@ -151,6 +151,11 @@ func TestWhatIsWrongIsObjectedTo(t *testing.T) {
 			e.again(attempt("", 0))
 			e.fault(Stop, "b", 0.6, 0.7)
 		}},
+		{"one/x was paid for twice", func(e *Evidence) { // it is NATS that knows who has the job
+			e.again(attempt("", 0))
+			e.fault(Redis, "", 0.6, 0.7)
+			e.fault(Flush, "", 0.7, 0.7)
+		}},
 		{"one/x was paid for twice", func(e *Evidence) { // the provider's faults are on record
 			e.again(attempt("", 0))
 			e.fault(Provider, "", 0.1, 3)

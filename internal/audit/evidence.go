@@ -75,8 +75,8 @@ type Sent struct {
 // Kind is what sort of thing was done.
 type Kind string
 
-// What can be done to a fleet. A Stop is one in good order; Provider and
-// Enqueuer excuse no second payment.
+// What can be done to a fleet. A Stop is one in good order; Redis, Flush,
+// Provider and Enqueuer excuse no second payment.
 const (
 	Kill     Kind = "worker killed"
 	Freeze   Kind = "worker frozen"

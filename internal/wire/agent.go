@@ -77,8 +77,7 @@ func (w *Worker) kit(ctx context.Context, b *jobs.Batch, d *jobs.Document) (*too
 // lacking lets the batch rest: another worker may have what it needs, or this
 // one later.
 func (w *Worker) lacking(b *jobs.Batch, wait time.Duration, why error) *jobs.Decision {
-	w.parts.Log.Error().Err(why).Str("batch", b.ID).Msg("a batch waits for its tools")
-	return &jobs.Decision{Wait: max(wait, 100*time.Millisecond), Rest: true}
+	return w.rests(b, max(wait, 100*time.Millisecond), "a batch waits for its tools", why)
 }
 
 // equip lets a task use tools.

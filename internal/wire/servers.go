@@ -33,6 +33,7 @@ type Servers struct {
 
 	Ledger *budget.Ledger // with the configured budgets, to look and to set limits
 
+	config  *config.Config
 	keys    lua.Keyspace
 	examine []func(context.Context) string
 	close   []func() error
@@ -199,7 +200,7 @@ func (s *Servers) open(ctx context.Context, c *config.Config, create bool) (err 
 	if s.Queue, err = queue.Open(ctx, s.NATS, cfg); err != nil {
 		return err
 	}
-	s.keys = lua.Keyspace(c.Redis.Prefix)
+	s.config, s.keys = c, lua.Keyspace(c.Redis.Prefix)
 	if s.Ledger, err = budget.New(budget.Config{Keys: s.keys, Budgets: budgets(c)}); err != nil {
 		return fmt.Errorf("reading the budgets: %w", err)
 	}

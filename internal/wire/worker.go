@@ -71,6 +71,7 @@ type Worker struct {
 	links     map[string]resilience.Link // by model
 	prompts   prompts
 	standards perBatch[*answers.Standard]
+	resting   reasons
 
 	calls    context.Context // ends when those on their way are cut short
 	stopping chan struct{}

@@ -370,10 +370,13 @@ func (j *journalled) tail(n int) string {
 }
 
 // says reports whether a line of the log contains the words.
-func (j *journalled) says(words string) bool {
+func (j *journalled) says(words string) bool { return j.count(words) > 0 }
+
+// count is how often the log contains the words.
+func (j *journalled) count(words string) int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return strings.Contains(strings.Join(j.lines, ""), words)
+	return strings.Count(strings.Join(j.lines, ""), words)
 }
 
 // submitFields enqueues n rows whose requests do not tell which batch they are
