@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
-	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -266,93 +264,4 @@ func showRejected(w io.Writer, rejected []jobs.Rejection) {
 		}
 		tell(w, "  it was: %s", clip(plain(r.Answer), 1000))
 	}
-}
-
-func newDeadReplay(c *cli) *cobra.Command {
-	return c.onLetters("replay", "Run dead letters again, each as a new run of the same job",
-		func(ctx context.Context, q *queue.Queue, l *jobs.DeadLetter) error { return q.Replay(ctx, l) },
-		"replayed %d; the batch is live again")
-}
-
-func newDeadDrop(c *cli) *cobra.Command {
-	return c.onLetters("drop", "Forget dead letters; their outcomes stay dead",
-		func(ctx context.Context, q *queue.Queue, l *jobs.DeadLetter) error { return q.Drop(ctx, l) },
-		"dropped %d")
-}
-
-// onLetters is a command that does something to the chosen letters.
-func (c *cli) onLetters(verb, short string, do func(context.Context, *queue.Queue, *jobs.DeadLetter) error, told string) *cobra.Command {
-	var d deadFlags
-	cmd := &cobra.Command{
-		Use:   verb + " [BATCH [DOCUMENT]]",
-		Short: short,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 2 || len(args) == 0 && !d.all {
-				return misused(fmt.Errorf("name a batch, or a batch and a document, or give --all: %s", cmd.UseLine()))
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			n := 0
-			err := c.letters(cmd.Context(), &d, args[:min(1, len(args))], func(ctx context.Context, q *queue.Queue, filter queue.DeadFilter) error {
-				if len(args) == 2 {
-					l, err := c.find(ctx, q, filter.Batch, args[1])
-					if err == nil {
-						err = do(ctx, q, l)
-					}
-					if err == nil {
-						n = 1
-					}
-					return err
-				}
-				var err error
-				letters := soFar(q.Dead(ctx, filter), func(done int) { c.say("%s so far", counted(int64(done), "dead letter")) })
-				n, err = eachLetter(letters, func(l *jobs.DeadLetter) error { return do(ctx, q, l) })
-				return err
-			})
-			switch {
-			case n == 0 && err != nil: // which says why
-			case c.json:
-				err = errors.Join(err, c.print(map[string]int{verb: n}))
-			case n == 0:
-				c.say("no dead letters")
-			default:
-				c.say(told, n)
-			}
-			return err
-		},
-	}
-	d.register(cmd)
-	cmd.Flags().BoolVar(&d.all, "all", false, "those of all batches")
-	return cmd
-}
-
-// eachLetter does something to letters and returns to how many. Those of a batch
-// that was cancelled, or whose deadline has gone by, keep none of the others
-// from it, and are told of at the end.
-func eachLetter(letters iter.Seq2[*jobs.DeadLetter, error], do func(*jobs.DeadLetter) error) (n int, err error) {
-	stay := map[string]int64{} // by batch
-	why := map[string]error{}
-	for l, err := range letters {
-		if err == nil {
-			err = do(l)
-		}
-		switch {
-		case errors.Is(err, queue.ErrCancelled):
-			stay[l.Job.Batch]++
-			why[l.Job.Batch] = errors.New("it was cancelled")
-		case errors.Is(err, queue.ErrPastDeadline):
-			stay[l.Job.Batch]++
-			why[l.Job.Batch] = queue.ErrPastDeadline
-		case err != nil:
-			return n, err
-		default:
-			n++
-		}
-	}
-	var kept []error
-	for _, batch := range slices.Sorted(maps.Keys(stay)) {
-		kept = append(kept, fmt.Errorf("%s of batch %s left as before: %w", counted(stay[batch], "dead letter"), batch, why[batch]))
-	}
-	return n, errors.Join(kept...)
 }

@@ -5,7 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/queue"
@@ -23,14 +27,18 @@ func TestLettersOfACancelledBatchKeepNoOthersFromTheirReplay(t *testing.T) {
 			}
 		}
 	}
+	var mu sync.Mutex
 	var replayed []string
 	n, err := eachLetter(letters, func(l *jobs.DeadLetter) error {
 		if end := ends[l.Job.Batch]; end != nil {
 			return fmt.Errorf("replaying: %w", end)
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		replayed = append(replayed, l.Job.CustomID)
 		return nil
 	})
+	slices.Sort(replayed)
 	if want := []string{"0", "4"}; n != 2 || !slices.Equal(replayed, want) {
 		t.Errorf("%d, %q are replayed, want %q", n, replayed, want)
 	}
@@ -44,4 +52,30 @@ func TestLettersOfACancelledBatchKeepNoOthersFromTheirReplay(t *testing.T) {
 	if n, err := eachLetter(letters, func(*jobs.DeadLetter) error { return broken }); n != 0 || !errors.Is(err, broken) {
 		t.Errorf("%d, %v", n, err)
 	}
+}
+
+// One after the other, 925 letters took half a minute.
+func TestLettersDoNotWaitForOneAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const total = 100
+		letters := func(yield func(*jobs.DeadLetter, error) bool) {
+			for range total {
+				if !yield(&jobs.DeadLetter{Job: &jobs.Job{Batch: "contracts"}}, nil) {
+					return
+				}
+			}
+		}
+		var now, most atomic.Int64
+		began := time.Now()
+		n, err := eachLetter(letters, func(*jobs.DeadLetter) error {
+			most.Store(max(most.Load(), now.Add(1)))
+			defer now.Add(-1)
+			time.Sleep(time.Second)
+			return nil
+		})
+		if took := time.Since(began); n != total || err != nil || took > 4*time.Second || most.Load() > abreast {
+			t.Errorf("%d letters, %v, after %v, %d at a time", n, err, took, most.Load())
+		}
+	})
 }
