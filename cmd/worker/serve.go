@@ -26,7 +26,8 @@ type serving struct {
 	out, err io.Writer
 
 	config, data, nats, redis string
-	http, grace, log          string
+	http, grace               string
+	log, logLevel             string
 	slots                     int
 	embedded, create          bool
 
@@ -43,6 +44,7 @@ func (s *serving) flags(cmd *cobra.Command) {
 	f.IntVar(&s.slots, "slots", 0, "`number` of jobs worked on at the same time (default 64)")
 	f.StringVar(&s.grace, "grace", "", "`time` that running calls may take to finish when stopping (default 30s)")
 	f.StringVar(&s.log, "log", "auto", "`form` of the log: json, text, or auto for text on a terminal")
+	f.StringVar(&s.logLevel, "log-level", "info", "least `level` of the lines to log: debug, which tells of single jobs, info, warn or error")
 	f.BoolVar(&s.embedded, "embedded", false, "bring NATS and Redis along, on loopback ports, for this machine")
 	f.BoolVar(&s.create, "create", true, "lay out the streams if they do not exist yet")
 }
@@ -242,7 +244,11 @@ func (s *serving) logger() (zerolog.Logger, error) {
 	default:
 		return zerolog.Nop(), misuse{fmt.Errorf("--log %s: use json, text or auto", s.log)}
 	}
-	return zerolog.New(w).With().Timestamp().Logger(), nil
+	level, err := zerolog.ParseLevel(s.logLevel)
+	if err != nil || level < zerolog.DebugLevel || level > zerolog.ErrorLevel {
+		return zerolog.Nop(), misuse{fmt.Errorf("--log-level %s: use debug, info, warn or error", s.logLevel)}
+	}
+	return zerolog.New(w).Level(level).With().Timestamp().Logger(), nil
 }
 
 func isTerminal(w io.Writer) bool {

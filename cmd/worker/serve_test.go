@@ -91,3 +91,34 @@ func TestWorkerThatReadsBackWhatWasSpentIsAliveAndNotReady(t *testing.T) {
 		t.Errorf("it ended with %d", code)
 	}
 }
+
+func TestLogHasTheLinesOfItsLevelAndAbove(t *testing.T) {
+	t.Parallel()
+	for level, want := range map[string]string{"debug": "a job, the batch, the disk, ", "info": "the batch, the disk, ", "warn": "the disk, ", "error": ""} {
+		var out strings.Builder
+		s := serving{err: &out, log: "json", logLevel: level}
+		log, err := s.logger()
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Debug().Msg("a job")
+		log.Info().Msg("the batch")
+		log.Warn().Msg("the disk")
+		var got strings.Builder
+		for line := range strings.Lines(out.String()) {
+			var said struct{ Message string }
+			if err := json.Unmarshal([]byte(line), &said); err != nil {
+				t.Fatal(err)
+			}
+			got.WriteString(said.Message + ", ")
+		}
+		if got.String() != want {
+			t.Errorf("%s: %q, want %q", level, got.String(), want)
+		}
+	}
+	for _, level := range []string{"", "trace", "fatal", "disabled", "loud"} {
+		if _, err := (&serving{err: io.Discard, log: "json", logLevel: level}).logger(); err == nil || !strings.Contains(err.Error(), "use debug, info, warn or error") {
+			t.Errorf("%q: %v", level, err)
+		}
+	}
+}
