@@ -186,10 +186,11 @@ func (q *Queue) tryRoom(ctx context.Context) {
 		return
 	}
 	subject := q.handed("_room", "_room")
-	if q.returns.put(ctx, newMsg(subject, make([]byte, min(size, q.limit)))) != nil {
+	err := q.returns.put(ctx, newMsg(subject, make([]byte, min(size, q.limit))))
+	if err != nil && ctx.Err() == nil { // else it may be there all the same
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	_ = q.returns.Purge(ctx, jetstream.WithPurgeSubject(subject)) // or the next one replaces it
 }
