@@ -117,10 +117,11 @@ func (s *Source) every() time.Duration {
 	if len(s.known) == 0 && len(s.live) == 0 {
 		return idleEvery
 	}
-	if s.submitting() {
+	every := s.calm.every()
+	if every > refreshEvery && s.submitting() {
 		return refreshEvery
 	}
-	return s.calm.every()
+	return every
 }
 
 // hear reads the manifests of batches that are new or in another state than

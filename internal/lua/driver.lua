@@ -336,8 +336,7 @@ local function sweep()
 end
 
 local function beat(_, shape)
-  local calls, lapsed = {}, {3}
-  for c = 1, count() do calls[c] = take() end
+  local calls, lapsed = list(), {3}
   flush()
   if #calls == 0 then return lapsed end
   for i, score in ipairs(redis.call('ZMSCORE', KEYS[2], unpack(calls))) do

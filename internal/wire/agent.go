@@ -77,7 +77,7 @@ func (w *Worker) kit(ctx context.Context, b *jobs.Batch, d *jobs.Document) (*too
 // lacking lets the batch rest: another worker may have what it needs, or this
 // one later.
 func (w *Worker) lacking(b *jobs.Batch, wait time.Duration, why error) *jobs.Decision {
-	return w.rests(b, max(wait, 100*time.Millisecond), "a batch waits for its tools", why)
+	return new(w.rests(b, max(wait, 100*time.Millisecond), "a batch waits for its tools", why))
 }
 
 // equip lets a task use tools.

@@ -35,7 +35,7 @@ func (w *Worker) handle(ctx context.Context, d jobs.Delivery, slot *pool.Slot) j
 	job, batch := d.Job(), d.Batch()
 	chain, ok := w.chains[batch.Chain]
 	if !ok {
-		return *w.rests(batch, unknownChain, fmt.Sprintf("the batch wants the chain %q; this worker has %s",
+		return w.rests(batch, unknownChain, fmt.Sprintf("the batch wants the chain %q; this worker has %s",
 			batch.Chain, strings.Join(slices.Sorted(maps.Keys(w.chains)), ", ")), nil)
 	}
 	kit, missing := w.kit(ctx, batch, &job.Document)
@@ -52,7 +52,7 @@ func (w *Worker) handle(ctx context.Context, d jobs.Delivery, slot *pool.Slot) j
 	task.Dropped = func() bool { return w.source.Dropped(batch.ID) }
 	task.Outlook = func() jobs.Outlook { return w.source.Outlook(batch.ID) }
 	if err := w.demand(&task); err != nil {
-		return *w.rests(batch, unknownChain, "this worker cannot check the batch's answers", err)
+		return w.rests(batch, unknownChain, "this worker cannot check the batch's answers", err)
 	}
 	if !d.Fresh() {
 		if task.Resumed, err = d.Resume(ctx); err != nil {

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"time"
+
 	crand "crypto/rand"
 	"fmt"
 	"math/rand/v2"
@@ -33,7 +35,7 @@ func (w *Worker) models() error {
 		Tell: func(what string) { w.parts.Log.Warn().Msg(what) },
 		Over: func(model string) { w.parts.Log.Info().Msg(model + " answers again") },
 	}
-	var around refrain
+	around := &refrain{every: 10 * time.Minute, most: 100}
 	for name, from := range c.Chains {
 		chain := &resilience.Chain{
 			Name: name, Gate: w.admitting(), Retry: retry, Patience: c.Retry.Patience,
@@ -43,7 +45,11 @@ func (w *Worker) models() error {
 			Worker:     w.parts.ID, Cache: w.recall, Stopping: w.stopping,
 			Budgeted: w.Ledger.Applies,
 			Freed:    w.parts.Queue.Freed,
-			OnError:  func(err error) { around.tell(w.parts.Log, err, "around a call") },
+			OnError: func(err error) {
+				if around.news(err.Error()) {
+					w.parts.Log.Warn().Err(err).Msg("around a call")
+				}
+			},
 		}
 		for _, step := range from.Models {
 			chain.Links = append(chain.Links, w.links[step])

@@ -67,30 +67,29 @@ func (m *murmur) tell(ctx context.Context, log zerolog.Logger, err error, doing 
 	m.last = text
 }
 
-// refrain tells of errors that many calls meet alike, each once in a while. It
-// may be used from any goroutine.
+// refrain is what many jobs meet alike and is said once in a while. It may be
+// used from any goroutine.
 type refrain struct {
+	every time.Duration
+	most  int // that are remembered as said
+
 	mu   sync.Mutex
-	told map[string]time.Time
+	said map[string]time.Time
 }
 
-const (
-	refrainEvery = 10 * time.Minute
-	mostRefrains = 100 // that are remembered as told
-)
-
-func (r *refrain) tell(log zerolog.Logger, err error, doing string) {
+// news reports whether a text has not been said lately.
+func (r *refrain) news(text string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now, text := time.Now(), err.Error()
-	if at, ok := r.told[text]; ok && now.Sub(at) < refrainEvery {
-		return
+	now := time.Now()
+	if at, ok := r.said[text]; ok && now.Sub(at) < r.every {
+		return false
 	}
-	if r.told == nil || len(r.told) >= mostRefrains {
-		r.told = map[string]time.Time{}
+	if r.said == nil || len(r.said) >= r.most {
+		r.said = map[string]time.Time{}
 	}
-	r.told[text] = now
-	log.Warn().Err(err).Msg(doing)
+	r.said[text] = now
+	return true
 }
 
 // hears says once that Redis is away, and once that it is back. With an allowance
