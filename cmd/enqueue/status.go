@@ -127,15 +127,6 @@ func look(ctx context.Context, s *wire.Servers, b *jobs.Batch) (*standing, error
 	if err != nil {
 		return nil, err
 	}
-	if left := p.Queued + p.Running; s.Embedded && left > 0 { // nobody works, and some that wait are done: see queue.Reclaim
-		ended, err := s.Queue.Ended(ctx, b.ID)
-		if err != nil {
-			return nil, err
-		}
-		if open := p.Total - ended; open > 0 {
-			p.Queued, p.Running = min(open, left), 0
-		}
-	}
 	cost, ambiguous, err := s.Spent(ctx, b.ID)
 	if err != nil {
 		return nil, err

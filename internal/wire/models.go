@@ -1,12 +1,11 @@
 package wire
 
 import (
-	"time"
-
 	crand "crypto/rand"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"time"
 
 	"github.com/drover-batch/drover/llm"
 	"github.com/drover-batch/drover/resilience"
