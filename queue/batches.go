@@ -136,21 +136,9 @@ func (q *Queue) update(ctx context.Context, id string, change func(*manifest) er
 		if !conflict(err) && !errors.Is(err, jetstream.ErrKeyExists) {
 			return nil, fmt.Errorf("updating batch %s: %w", id, err)
 		}
-		if err := pause(ctx, 5*time.Millisecond); err != nil { // a replica may lag behind its leader
+		if err := sleep(ctx, 5*time.Millisecond); err != nil { // a replica may lag behind its leader
 			return nil, err
 		}
-	}
-}
-
-// pause waits, or returns the context's cause if it ends first.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
 

@@ -181,7 +181,7 @@ func (l *CallLog) lead(g *callGroup) {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
 	if l.many {
-		_ = pause(context.Background(), crowdWithin) // which does not end
+		_ = sleep(context.Background(), crowdWithin) // which does not end
 	}
 	l.mu.Lock()
 	if l.next == g {
@@ -196,7 +196,7 @@ func (l *CallLog) lead(g *callGroup) {
 
 // writeEnds records ends that no group has taken along.
 func (l *CallLog) writeEnds() {
-	for wait := endsWithin; pause(l.life, wait) == nil; wait = settleFirst { // later ones if NATS is away
+	for wait := endsWithin; sleep(l.life, wait) == nil; wait = settleFirst { // later ones if NATS is away
 		l.turn <- struct{}{}
 		l.write(l.life, nil)
 		<-l.turn

@@ -34,7 +34,7 @@ func (l *CallLog) write(ctx context.Context, flights []*flight) []error {
 			errs[i] = cmp.Or(errs[i], err)
 		}
 		l.lost = p.msg.Header.Get(idHeader)
-		if refused(err) && !conflict(err) || len(flights) == 0 || time.Since(began)+wait > beginPatience || pause(ctx, wait) != nil {
+		if refused(err) && !conflict(err) || len(flights) == 0 || time.Since(began)+wait > beginPatience || sleep(ctx, wait) != nil {
 			return errs
 		}
 		clear(errs)

@@ -23,7 +23,7 @@ const docHeader = "Drover-Doc"
 // stow moves a body too large for a message into the object store, under its
 // own hash, so that doing it again changes nothing.
 func (q *Queue) stow(ctx context.Context, m *nats.Msg) error {
-	if len(m.Data) <= q.limit {
+	if len(m.Data) <= q.mostBody {
 		return nil
 	}
 	sum := sha256.Sum256(m.Data)

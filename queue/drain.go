@@ -181,7 +181,7 @@ func (q *Queue) drainAll(ctx context.Context, m *manifest) (int, error) {
 			return sum, err
 		}
 		for s.acks.behind() >= mostBehind {
-			if err := pause(ctx, lastWait); err != nil {
+			if err := sleep(ctx, lastWait); err != nil {
 				return sum, err
 			}
 		}

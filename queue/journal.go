@@ -10,8 +10,8 @@ import (
 
 // journal stores records in groups: while one commit is on its way, the
 // records that arrive wait for the next, which takes them all. A record alone
-// goes at once. There is no timer and no goroutine of
-// its own: whoever opens a group commits it when its turn comes.
+// goes at once. There is no timer and no goroutine of its own: whoever opens a
+// group commits it when its turn comes.
 type journal struct {
 	jetstream.Stream
 	js   jetstream.JetStream
@@ -118,4 +118,40 @@ func (j *journal) each(ctx context.Context, entries []*entry) {
 		wg.Go(func() { e.err = j.publish(ctx, []*nats.Msg{e.msg}) })
 	}
 	wg.Wait()
+}
+
+// publish stores messages as publishAll does and learns from it whether there
+// is room.
+func (j *journal) publish(ctx context.Context, msgs []*nats.Msg) error {
+	nc, size := j.js.Conn(), 0
+	for _, m := range msgs {
+		size += len(m.Data)
+	}
+	reconnects := nc.Stats().Reconnects
+	ctx, done := whileConnected(ctx, nc)
+	defer done()
+	_, err := publishAll(ctx, j.js, msgs)
+	j.room.learn(nc, reconnects, size, err)
+	return err
+}
+
+// whileConnected ends when the connection is lost: the answer to what was sent
+// over it never comes, and others wait for their turn.
+func whileConnected(ctx context.Context, nc *nats.Conn) (_ context.Context, done func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	lost := nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-lost:
+			cancel(nats.ErrDisconnected)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		cancel(nil)
+		<-watched
+		nc.RemoveStatusListener(lost)
+	}
 }

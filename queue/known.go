@@ -30,8 +30,8 @@ func (w *Writer) Known(ctx context.Context) (map[jobs.ID]struct{}, error) {
 	return known, nil
 }
 
-// queued adds the ids of the jobs in the queue. Those that have
-// their outcome and were not taken away yet are among them.
+// queued adds the ids of the jobs in the queue. Those that have their outcome
+// and were not taken away yet are among them.
 func (q *Queue) queued(ctx context.Context, batch string, known map[jobs.ID]struct{}) error {
 	for seq := uint64(1); ; {
 		m, err := q.jobs.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(q.names.jobs(batch)))

@@ -12,7 +12,7 @@ import (
 )
 
 // offline is enough of a queue to encode and decode with.
-func offline() *Queue { return &Queue{names: newNames("drover"), limit: 64 << 20} }
+func offline() *Queue { return &Queue{names: newNames("drover"), mostBody: 64 << 20} }
 
 func TestDeadLettersComeOutAsTheyWentIn(t *testing.T) {
 	t.Parallel()

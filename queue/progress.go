@@ -64,7 +64,7 @@ func (q *Queue) Watch(ctx context.Context, id string) iter.Seq2[jobs.Progress, e
 				return
 			}
 			last = p
-			if pause(ctx, watchEvery) != nil {
+			if sleep(ctx, watchEvery) != nil {
 				return
 			}
 		}

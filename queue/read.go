@@ -45,7 +45,7 @@ func (q *Queue) readSince(ctx context.Context, s jetstream.Stream, subject strin
 				yield(nil, fmt.Errorf("reading %s: %w", subject, err))
 				return
 			}
-			if err != nil && pause(ctx, 500*time.Millisecond) != nil {
+			if err != nil && sleep(ctx, 500*time.Millisecond) != nil {
 				continue
 			}
 		}

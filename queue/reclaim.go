@@ -52,7 +52,7 @@ func (q *Queue) takeBack(ctx context.Context, c *jetstream.ConsumerInfo) error {
 	cfg.Metadata[againKey] = strconv.FormatUint(max(c.Delivered.Stream, dealtBefore(c)), 10)
 	for began, wait := time.Now(), firstWait; ; wait = min(2*wait, lastWait) {
 		_, err = q.js.CreateConsumer(ctx, q.stream("JOBS"), cfg)
-		if !stumbled(err) || time.Since(began) > q.cfg.StorePatience || pause(ctx, wait) != nil {
+		if !stumbled(err) || time.Since(began) > q.cfg.StorePatience || sleep(ctx, wait) != nil {
 			return err
 		}
 	}

@@ -186,47 +186,11 @@ func (q *Queue) tryRoom(ctx context.Context) {
 		return
 	}
 	subject := q.handed("_room", "_room")
-	err := q.returns.put(ctx, newMsg(subject, make([]byte, min(size, q.limit))))
+	err := q.returns.put(ctx, newMsg(subject, make([]byte, min(size, q.mostBody))))
 	if err != nil && ctx.Err() == nil { // else it may be there all the same
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	_ = q.returns.Purge(ctx, jetstream.WithPurgeSubject(subject)) // or the next one replaces it
-}
-
-// publish stores messages as publishAll does and learns from it whether there
-// is room.
-func (j *journal) publish(ctx context.Context, msgs []*nats.Msg) error {
-	nc, size := j.js.Conn(), 0
-	for _, m := range msgs {
-		size += len(m.Data)
-	}
-	reconnects := nc.Stats().Reconnects
-	ctx, done := whileConnected(ctx, nc)
-	defer done()
-	_, err := publishAll(ctx, j.js, msgs)
-	j.room.learn(nc, reconnects, size, err)
-	return err
-}
-
-// whileConnected ends when the connection is lost: the answer to what was sent
-// over it never comes, and others wait for their turn.
-func whileConnected(ctx context.Context, nc *nats.Conn) (_ context.Context, done func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	lost := nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		select {
-		case <-lost:
-			cancel(nats.ErrDisconnected)
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() {
-		cancel(nil)
-		<-watched
-		nc.RemoveStatusListener(lost)
-	}
 }

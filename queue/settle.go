@@ -2,9 +2,7 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"hash/fnv"
 	"strconv"
 	"time"
 
@@ -110,64 +108,6 @@ func newest(m *jetstream.RawStreamMsg) uint64 {
 		return 0
 	}
 	return m.Sequence
-}
-
-// unstored is why a write did not succeed that may if it is tried again.
-type unstored struct{ error }
-
-func (u unstored) Unwrap() error { return u.error }
-
-// mayBeStored reports whether a write that failed so may succeed later.
-func mayBeStored(err error) bool {
-	_, ok := errors.AsType[unstored](err)
-	return ok
-}
-
-// insist repeats a write until it succeeds, is refused for good or patience is
-// over, waiting longer and longer in between, and everybody differently. Without
-// patience it tries once.
-func (q *Queue) insist(ctx context.Context, whose string, patience time.Duration, write func() error) error {
-	began := time.Now()
-	for longest := firstWait; ; longest = min(2*longest, lastWait) {
-		err := write()
-		if err == nil || refused(err) && !conflict(err) && !full(err) && !passing(err) {
-			return err
-		}
-		if !refused(err) {
-			q.missed()
-		}
-		wait := spread(longest, whose)
-		if time.Since(began)+wait > patience || pause(ctx, wait) != nil {
-			return unstored{err}
-		}
-	}
-}
-
-// spread is half of a wait and up to half of it more, by the name of who waits:
-// many who failed at one moment do not come back at one.
-func spread(longest time.Duration, whose string) time.Duration {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(whose))
-	half := uint64(longest / 2)
-	return time.Duration(half + half*uint64(h.Sum32())>>32)
-}
-
-// settleFirst is how long nothing is lent after NATS was away. Leases may have
-// ended meanwhile, and the answers of jobs that come back for it are waiting
-// to be stored here and in other processes: time for them to reconnect, which
-// takes two seconds by the client's default, and to try again, see lastWait.
-const settleFirst = 5 * time.Second
-
-// missed notes that NATS is away.
-func (q *Queue) missed() {
-	now := time.Now()
-	q.away.Store(&now)
-}
-
-// unsettled reports whether NATS is away, or was a moment ago.
-func (q *Queue) unsettled() bool {
-	at := q.away.Load()
-	return at != nil && time.Since(*at) < settleFirst
 }
 
 // ensureLetter stores the dead letter that belongs to a stored dead outcome,

@@ -108,7 +108,7 @@ func (s *Source) Next(ctx context.Context, free int) ([]jobs.Delivery, error) {
 		if s.q.nc.IsClosed() {
 			return nil, fmt.Errorf("lending jobs: %w", err)
 		}
-		if err := pause(ctx, wait); err != nil {
+		if err := sleep(ctx, wait); err != nil {
 			return nil, err
 		}
 		wait = min(2*wait, lastWait)

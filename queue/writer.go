@@ -130,7 +130,7 @@ func (w *Writer) takeOver(ctx context.Context) error {
 		case !conflict(err):
 			return fmt.Errorf("taking up batch %s: %w", w.batch.ID, err)
 		}
-		if err := pause(ctx, firstWait); err != nil {
+		if err := sleep(ctx, firstWait); err != nil {
 			return fmt.Errorf("taking up batch %s: %w", w.batch.ID, err)
 		}
 	}
@@ -269,17 +269,11 @@ func (w *Writer) flush(ctx context.Context) error {
 		default:
 			return fmt.Errorf("enqueueing into batch %s: %w", w.batch.ID, err)
 		}
-		if err := pause(ctx, wait); err != nil {
+		if err := sleep(ctx, wait); err != nil {
 			return fmt.Errorf("enqueueing into batch %s: %w", w.batch.ID, err)
 		}
 	}
 }
-
-// The waits between tries of a write, doubling from the first to the last.
-const (
-	firstWait = 20 * time.Millisecond
-	lastWait  = 2 * time.Second
-)
 
 // recall reads the cursor back after a group whose fate is unknown. It
 // reports whether the group is in; an error means that it never will be.
