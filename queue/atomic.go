@@ -109,7 +109,14 @@ func full(err error) bool {
 func passing(err error) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && (api.Code == http.StatusServiceUnavailable || api.Code == http.StatusTooManyRequests ||
-		api.ErrorCode == jetstreamext.JSErrCodeBatchPublishIncomplete)
+		api.ErrorCode == jetstreamext.JSErrCodeBatchPublishIncomplete || stumbled(err))
+}
+
+// stumbled reports whether the broker could not write down a new consumer. One
+// of the same name that it has just removed may be in its way for a moment.
+func stumbled(err error) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && api.Code == http.StatusInternalServerError && api.ErrorCode == jetstream.JSErrCodeConsumerCreate && !storeless(err)
 }
 
 // lastOn reads the newest message of a subject; nil if there is none.

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -50,12 +48,10 @@ func (q *Queue) takeBack(ctx context.Context, c *jetstream.ConsumerInfo) error {
 	cfg := q.consumerConfig(c.Name)
 	cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, c.AckFloor.Stream+1
 	cfg.Metadata[againKey] = strconv.FormatUint(max(c.Delivered.Stream, dealtBefore(c)), 10)
-	for began, wait := time.Now(), firstWait; ; wait = min(2*wait, lastWait) {
-		_, err = q.js.CreateConsumer(ctx, q.stream("JOBS"), cfg)
-		if !stumbled(err) || time.Since(began) > q.cfg.StorePatience || sleep(ctx, wait) != nil {
-			return err
-		}
-	}
+	return q.insist(ctx, c.Name, q.cfg.StorePatience, func() error {
+		_, err := q.js.CreateConsumer(ctx, q.stream("JOBS"), cfg)
+		return err
+	})
 }
 
 // againKey is up to which sequence a consumer lends jobs that were lent before.
@@ -65,13 +61,6 @@ const againKey = "drover-again"
 func dealtBefore(c *jetstream.ConsumerInfo) uint64 {
 	n, _ := strconv.ParseUint(c.Config.Metadata[againKey], 10, 64) // 0 where there is none
 	return n
-}
-
-// stumbled reports whether the broker could not write down a new consumer. One
-// of the same name that it has just removed may be in its way for a moment.
-func stumbled(err error) bool {
-	api, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && api.Code == http.StatusInternalServerError && api.ErrorCode == jetstream.JSErrCodeConsumerCreate && !storeless(err)
 }
 
 // resume has every job of the batch looked up from now on before it is paid
