@@ -52,6 +52,10 @@ func (m *manifest) active() jobs.State {
 // ended reports whether no more jobs of the batch are to be lent.
 func (m *manifest) ended() bool { return m.State == jobs.Finished || m.State == jobs.Cancelled }
 
+// complete reports whether a batch that has not ended has all its jobs and none
+// is left to be lent.
+func (m *manifest) complete(at *standing) bool { return m.Sealed && !m.ended() && at.left() == 0 }
+
 // errUnchanged ends an update without writing.
 var errUnchanged = errors.New("unchanged")
 
@@ -209,7 +213,7 @@ func (q *Queue) finish(ctx context.Context, id string) (bool, error) {
 	if err := q.trim(ctx, id, at); err != nil {
 		return false, err
 	}
-	if !m.ended() && m.Sealed {
+	if m.complete(at) {
 		m.State, m.Reason, m.Needs = jobs.Finished, "", nil
 		data, err := json.Marshal(m)
 		if err != nil {

@@ -109,10 +109,10 @@ func (s *Source) unanswered(d *delivery, l *live) *jobs.Outcome {
 // settled itself. Jobs that are lent may still be answered; deferred ones
 // follow when their wait is over, as long as some worker is running.
 func (q *Queue) Cancel(ctx context.Context, id string) (int, error) {
-	if err := q.unfinished(ctx, id, "cancel"); err != nil {
-		return 0, err
-	}
 	m, err := q.update(ctx, id, func(m *manifest) error {
+		if err := q.notice(ctx, m); err != nil {
+			return err
+		}
 		switch m.State {
 		case jobs.Finished:
 			return errors.New("it is finished; there is nothing to cancel")

@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/drover-batch/drover/jobs"
 )
@@ -12,10 +11,10 @@ import (
 // for all workers. What is lent already goes on. Pausing a batch that has
 // ended is an error.
 func (q *Queue) Pause(ctx context.Context, id, reason string) error {
-	if err := q.unfinished(ctx, id, "pause"); err != nil {
-		return err
-	}
 	_, err := q.update(ctx, id, func(m *manifest) error {
+		if err := q.notice(ctx, m); err != nil {
+			return err
+		}
 		if m.State == jobs.Paused && m.Reason == reason && m.Needs == nil {
 			return errUnchanged
 		}
@@ -24,12 +23,12 @@ func (q *Queue) Pause(ctx context.Context, id, reason string) error {
 	return err
 }
 
-// unfinished refuses what makes no sense for a finished batch, whether or not a
-// worker has noticed that it is: the last one may have stopped before.
-func (q *Queue) unfinished(ctx context.Context, id, verb string) error {
-	p, err := q.Progress(ctx, id)
-	if err == nil && p.State == jobs.Finished {
-		err = fmt.Errorf("batch %s: it is finished; there is nothing to %s", id, verb)
+// notice takes a batch for finished that is, though no worker has noticed: the
+// last one may have stopped before.
+func (q *Queue) notice(ctx context.Context, m *manifest) error {
+	at, err := q.standing(ctx, m.ID)
+	if err == nil && m.complete(at) {
+		m.State = jobs.Finished
 	}
 	return err
 }

@@ -39,7 +39,7 @@ func (q *Queue) Progress(ctx context.Context, id string) (jobs.Progress, error) 
 		}
 		p.Queued = min(p.Queued, max(1, p.Total-ended-p.Running))
 	}
-	if !m.ended() && m.Sealed && at.left() == 0 {
+	if m.complete(at) {
 		p.State, p.Reason = jobs.Finished, "" // whether or not a worker has noticed yet
 	}
 	p.Dead, err = q.count(ctx, q.dead, q.subject("dead", id, "*"))
