@@ -13,13 +13,6 @@ import (
 
 var errAway = errors.New("NATS is away")
 
-func lend(d *delivery) []jobs.Delivery {
-	if d == nil {
-		return nil
-	}
-	return []jobs.Delivery{d}
-}
-
 // admit turns messages into deliveries. Those that will not be lent are
 // settled here or handed back.
 func (s *Source) admit(ctx context.Context, got []pulled) []jobs.Delivery {
@@ -31,7 +24,7 @@ func (s *Source) admit(ctx context.Context, got []pulled) []jobs.Delivery {
 			continue
 		}
 		if wait := s.early(ctx, d); wait > 0 {
-			_ = s.q.recordReturn(ctx, d.job, d.count, nil) // or its wait would count as a death
+			_ = s.q.recordReturn(ctx, d.job, d.deliveries, nil) // or its wait would count as a death
 			s.pulls.refuseFor(d.ack, wait)
 			continue
 		}
@@ -44,7 +37,7 @@ func (s *Source) admit(ctx context.Context, got []pulled) []jobs.Delivery {
 			s.bury(ctx, d, jobs.Poison, fmt.Sprintf("%d workers died or lost their lease with this job in hand", deaths))
 		case deaths >= suspicious:
 			if !s.setAside(d) {
-				_ = s.q.recordReturn(ctx, d.job, d.count, nil) // or its wait would count as a death
+				_ = s.q.recordReturn(ctx, d.job, d.deliveries, nil) // or its wait would count as a death
 				s.giveBack(d)
 			}
 		default:
@@ -73,8 +66,8 @@ func (s *Source) open(ctx context.Context, p pulled) (*delivery, error) {
 	b := p.l.m.Batch
 	b.Urgent = p.l.Urgent
 	return &delivery{
-		l: p.l, q: s.q, s: s, job: j, batch: &b, ack: p.msg.Reply, count: meta.NumDelivered, lease: p.l.lease, expires: p.expires,
-		first: p.expires, by: p.l.server, link: s.q.nc.Stats().Reconnects,
+		l: p.l, q: s.q, s: s, job: j, batch: &b, ack: p.msg.Reply, deliveries: meta.NumDelivered, lease: p.l.lease, expires: p.expires,
+		firstExpiry: p.expires, server: p.l.server, reconnects: s.q.nc.Stats().Reconnects,
 		fresh: meta.NumDelivered == 1 && j.Run == 1 && !b.Resumed && s.counted(p.l.server),
 	}, nil
 }
@@ -104,10 +97,10 @@ func (s *Source) spoiled(ctx context.Context, p pulled, cause error) {
 // whether NATS was away until now, see settleFirst.
 func (s *Source) early(ctx context.Context, d *delivery) time.Duration {
 	wait := time.Until(s.began.Add(settleFirst))
-	if wait <= 0 || d.count <= 1 {
+	if wait <= 0 || d.deliveries <= 1 {
 		return 0
 	}
-	if back, err := s.q.returned(ctx, d.job); err == nil && int(d.count)-1 <= back.Count {
+	if back, err := s.q.returned(ctx, d.job); err == nil && int(d.deliveries)-1 <= back.Count {
 		return 0 // everybody who had it gave it back
 	}
 	return wait
@@ -120,14 +113,13 @@ func (s *Source) bury(ctx context.Context, d *delivery, kind jobs.Kind, why stri
 	_ = d.end(ctx, o) // if it fails, the lease ends and the job comes again
 }
 
-func (s *Source) giveBack(d *delivery) {
-	s.pulls.refuseFor(d.ack, time.Second)
-}
+// giveBack hands a job back that is not lent now.
+func (s *Source) giveBack(d *delivery) { s.pulls.refuseFor(d.ack, time.Second) }
 
 func (s *Source) lendOut(d *delivery) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lent[d], s.at[d.job.ID] = struct{}{}, d
+	s.lent[d], s.byJob[d.job.ID] = struct{}{}, d
 }
 
 // works reports whether the job is at work here already: a broker that was
@@ -135,40 +127,40 @@ func (s *Source) lendOut(d *delivery) {
 func (s *Source) works(id jobs.ID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d := s.at[id]
+	d := s.byJob[id]
 	return d != nil && d.held()
 }
 
 // begins notes that a job takes a slot from now on.
 func (s *Source) begins(d *delivery) {
-	d.began, d.cost = s.clock(), d.l.piece
+	d.began, d.charge = s.clock(), d.l.charge
 	d.l.out++
-	d.l.slotTime.began += d.began
-	d.l.promised += d.cost
+	d.l.starts += d.began
+	d.l.charged += d.charge
 }
 
-// ends notes that a job's slot is free. Callers hold mu.
+// ends notes that a job is not lent any more, and its slot free. Callers hold mu.
 func (s *Source) ends(d *delivery) {
-	if _, lent := s.lent[d]; lent && d.l != nil && d.cost > 0 {
-		s.endings = append(s.endings, ending{d.l, d.began, d.cost, s.clock()})
+	if _, lent := s.lent[d]; lent && d.l != nil && d.charge > 0 {
+		s.endings = append(s.endings, ending{d.l, d.began, d.charge, s.clock()})
 	}
 	delete(s.lent, d)
+	if s.byJob[d.job.ID] == d {
+		delete(s.byJob, d.job.ID)
+	}
 }
 
 // ended forgets a delivery that is over.
 func (s *Source) ended(d *delivery) {
 	s.mu.Lock()
 	s.ends(d)
-	if s.at[d.job.ID] == d {
-		delete(s.at, d.job.ID)
-	}
 	if s.alone == d {
 		s.alone = nil
 	}
 	s.mu.Unlock()
 	s.calm.stir()
 	select {
-	case s.back <- struct{}{}:
+	case s.freed <- struct{}{}:
 	default:
 	}
 }
@@ -177,18 +169,15 @@ func (s *Source) ended(d *delivery) {
 // much that is: there may be thousands of jobs, and a Next for each.
 const tallyEvery = time.Second
 
-// out is how many jobs are lent. One whose lease ended does not count: its
+// tally counts the jobs that are lent. One whose lease ended does not count: its
 // worker has let go of it without a word.
-func (s *Source) out() int {
+func (s *Source) tally() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tallied = time.Now()
 	for d := range s.lent {
 		if !d.held() {
 			s.ends(d)
-			if s.at[d.job.ID] == d {
-				delete(s.at, d.job.ID)
-			}
 		}
 	}
 	return len(s.lent)
@@ -215,7 +204,7 @@ func (s *Source) suspect(ctx context.Context) (d *delivery, busy bool) {
 	if idle {
 		return nil, false
 	}
-	others := s.out()
+	others := s.tally()
 	s.mu.Lock()
 	d = s.alone
 	_, running := s.lent[d]
@@ -225,8 +214,8 @@ func (s *Source) suspect(ctx context.Context) (d *delivery, busy bool) {
 		s.mu.Unlock()
 		return nil, false
 	case others == 0:
-		s.lent[d], s.at[d.job.ID] = struct{}{}, d
 		s.mu.Unlock()
+		s.lendOut(d)
 		return d, true
 	}
 	s.mu.Unlock()
@@ -236,7 +225,7 @@ func (s *Source) suspect(ctx context.Context) (d *delivery, busy bool) {
 	t := time.NewTimer(d.lease / 6)
 	defer t.Stop()
 	select {
-	case <-s.back:
+	case <-s.freed:
 	case <-t.C:
 	case <-ctx.Done():
 	}

@@ -106,8 +106,8 @@ func (n names) subject(parts ...string) string {
 func (n names) jobs(batch string) string      { return n.subject("jobs", batch, "*") }
 func (n names) job(batch, part string) string { return n.subject("jobs", batch, part) }
 
-// partOf takes apart the subject of a job.
-func (n names) partOf(subject string) (batch, part string) {
+// parseJob takes apart the subject of a job.
+func (n names) parseJob(subject string) (batch, part string) {
 	batch, part, _ = strings.Cut(strings.TrimPrefix(subject, n.subject("jobs", "")), ".")
 	return batch, part
 }

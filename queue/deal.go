@@ -17,11 +17,11 @@ const fewLanes = 16
 
 // slotTime is how long the jobs of a batch keep slots of this worker.
 type slotTime struct {
-	lasts    float64 // seconds of one, of late; 0 if none has ended
-	out      int     // jobs that are lent
-	began    float64 // sum of when, in seconds since the source began
-	promised float64 // sum of what they were charged
-	overdue  float64 // of what they took beyond that so far, what the batch was charged
+	lasts   float64 // seconds of one, of late; 0 if none has ended
+	out     int     // jobs that are lent
+	starts  float64 // sum of when those began, on the source's clock
+	charged float64 // sum of what they were charged
+	overdue float64 // what the batch was charged for what they took beyond that so far
 }
 
 func (t *slotTime) cost() float64 {
@@ -33,21 +33,21 @@ func (t *slotTime) cost() float64 {
 
 // owing is how much of what the batch's lent jobs were charged is not used yet.
 func (t *slotTime) owing(now float64) float64 {
-	return max(0, t.promised-(float64(t.out)*now-t.began))
+	return max(0, t.charged-(float64(t.out)*now-t.starts))
 }
 
 // late is by how much the batch's lent jobs have taken more than they were
 // charged.
 func (t *slotTime) late(now float64) float64 {
-	return max(0, float64(t.out)*now-t.began-t.promised)
+	return max(0, float64(t.out)*now-t.starts-t.charged)
 }
 
 // ending is a delivery that is over and not accounted for yet.
 type ending struct {
-	l     *live
-	began float64
-	cost  float64
-	ended float64
+	l      *live
+	began  float64
+	charge float64
+	ended  float64
 }
 
 // clock is the time in seconds since the source began.
@@ -63,13 +63,13 @@ func (s *Source) account() {
 	for _, e := range endings {
 		l, took := e.l, e.ended-e.began
 		l.out--
-		l.began -= e.began
-		l.promised -= e.cost
+		l.starts -= e.began
+		l.charged -= e.charge
 		if l.lasts == 0 {
 			l.lasts = took
 		}
 		l.lasts += (took - l.lasts) / 8
-		fair.Charge(&l.Lane, took-e.cost)
+		fair.Charge(&l.Lane, took-e.charge)
 	}
 }
 
@@ -83,7 +83,7 @@ func (s *Source) deal(ready []*live, free int) []*live {
 		late := l.late(now) // or it is dealt more until they end, and then less than its part
 		fair.Charge(&l.Lane, late-l.overdue)
 		l.overdue = late
-		l.want, l.piece = 0, l.cost()
+		l.want, l.charge = 0, l.cost()
 		l.Owing(l.owing(now))
 		lanes[i] = &l.Lane
 	}
@@ -96,7 +96,7 @@ func (s *Source) deal(ready []*live, free int) []*live {
 	for free > 0 && len(lanes) > 0 {
 		l := s.known[s.dealer.Next(lanes).Name]
 		n := min(piece, free)
-		s.dealer.Take(&l.Lane, float64(n)*l.piece)
+		s.dealer.Take(&l.Lane, float64(n)*l.charge)
 		if l.want == 0 {
 			chosen = append(chosen, l)
 		}
@@ -140,4 +140,4 @@ func (s *Source) short(ready []*live) []*live {
 }
 
 // refund gives back what a batch was charged for jobs that it did not have.
-func (l *live) refund(jobs int) { fair.Charge(&l.Lane, -float64(jobs)*l.piece) }
+func (l *live) refund(jobs int) { fair.Charge(&l.Lane, -float64(jobs)*l.charge) }

@@ -18,22 +18,22 @@ const settleTimeout = 5 * time.Second
 
 // delivery implements jobs.Delivery.
 type delivery struct {
-	q     *Queue
-	s     *Source
-	job   *jobs.Job
-	batch *jobs.Batch
-	ack   string    // subject that the broker takes our word on
-	count uint64    // how often the broker delivered it, this time included
-	fresh bool      // it was when it was lent
-	first time.Time // when its first lease ends
-	by    string    // id of the server that had counted its deliveries then
-	link  uint64    // how often the connection had been made anew by then
-	lease time.Duration
-	steps steps
+	q           *Queue
+	s           *Source
+	job         *jobs.Job
+	batch       *jobs.Batch
+	ack         string    // subject that the broker takes our word on
+	deliveries  uint64    // how often the broker delivered it, this time included
+	fresh       bool      // it was when it was lent
+	firstExpiry time.Time // when its first lease ends
+	server      string    // id of the server that had counted its deliveries then
+	reconnects  uint64    // how often the connection had been made anew by then
+	lease       time.Duration
+	steps       steps
 
-	l     *live   // whose account it is on; nil for none
-	began float64 // on the source's clock
-	cost  float64 // what it was charged
+	l      *live   // whose account it is on; nil for none
+	began  float64 // on the source's clock
+	charge float64 // what it was charged
 
 	mu      sync.Mutex
 	expires time.Time
@@ -48,7 +48,7 @@ func (d *delivery) Batch() *jobs.Batch { return d.batch }
 // meanwhile: a server that was restarted has forgotten renewals, and perhaps
 // the delivery, and yet confirms what is said about it.
 func (d *delivery) Fresh() bool {
-	return d.fresh && time.Now().Before(d.first) && (!d.q.nc.IsConnected() || d.s.counted(d.by))
+	return d.fresh && time.Now().Before(d.firstExpiry) && (!d.q.nc.IsConnected() || d.s.counted(d.server))
 }
 
 func (d *delivery) Expires() time.Time {
@@ -113,7 +113,7 @@ func (d *delivery) Release(context.Context) error {
 
 // Tried reads what earlier deliveries of this run put on record.
 func (d *delivery) Tried(ctx context.Context) (map[string]jobs.Tries, error) {
-	if d.count <= 1 {
+	if d.deliveries <= 1 {
 		return nil, nil
 	}
 	r, err := d.q.returned(ctx, d.job)
@@ -126,7 +126,7 @@ func (d *delivery) letGo() error {
 	if !d.held() {
 		return jobs.ErrLeaseLost
 	}
-	d.s.acks.send(d.ack, d.link)
+	d.s.acks.send(d.ack, d.reconnects)
 	return nil
 }
 
@@ -155,7 +155,7 @@ func (d *delivery) handBack(ctx context.Context, nak []byte, attempts []jobs.Att
 	attempts = d.steps.unkept(attempts)
 	back := &record{Job: d.job, Waste: &wasted{Reason: "deferred before an outcome", Attempts: attempts}}
 	if d.s.spool != nil && d.held() {
-		back.Waste.Delivery = d.count // on record before anybody is lent the job again
+		back.Waste.Delivery = d.deliveries // on record before anybody is lent the job again
 	}
 	if err := d.s.spool.keep(ctx, d.q, nil, back); err != nil {
 		return fmt.Errorf("handing back job %s: %w", d.job.ID, err)
@@ -167,7 +167,7 @@ func (d *delivery) handBack(ctx context.Context, nak []byte, attempts []jobs.Att
 	defer cancel()
 	var recorded error
 	if back.Waste.Delivery == 0 {
-		recorded = d.q.recordReturn(ctx, d.job, d.count, attempts)
+		recorded = d.q.recordReturn(ctx, d.job, d.deliveries, attempts)
 	}
 	if err := d.tell(ctx, nak); err != nil {
 		return fmt.Errorf("handing back job %s: %w", d.job.ID, err)

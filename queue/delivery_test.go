@@ -184,7 +184,7 @@ func TestJobThatKillsItsWorkersIsLentAloneThenBuried(t *testing.T) {
 			}
 			for _, d := range func() []jobs.Delivery { got, _ := s.Next(w.ctx, 10); return got }() {
 				if d.Job().ID == bad {
-					if s.out() == 1 {
+					if s.tally() == 1 {
 						alone++
 					}
 					continue // the worker dies with it

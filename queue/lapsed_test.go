@@ -269,8 +269,8 @@ func TestJobsThatComeTooLateAreNoPoison(t *testing.T) {
 			s.pulls.sweep(w.ctx)
 		}
 		d := w.take(s, 1)[0].(*delivery)
-		if deaths, err := w.q.deaths(w.ctx, d); deaths != 0 || err != nil || int(d.count) <= w.q.cfg.MaxDeliveries {
-			t.Errorf("of %d deliveries %d are taken for deaths, %v", d.count, deaths, err)
+		if deaths, err := w.q.deaths(w.ctx, d); deaths != 0 || err != nil || int(d.deliveries) <= w.q.cfg.MaxDeliveries {
+			t.Errorf("of %d deliveries %d are taken for deaths, %v", d.deliveries, deaths, err)
 		}
 	})
 }
@@ -321,8 +321,8 @@ func TestJobWhoseDocumentIsOutOfReachIsNoPoison(t *testing.T) {
 		_, err = w.q.docs.PutBytes(w.ctx, all[0].Name, body)
 		w.must(err)
 		d := w.take(s, 1)[0].(*delivery)
-		if deaths, err := w.q.deaths(w.ctx, d); deaths != 0 || err != nil || int(d.count) <= w.q.cfg.MaxDeliveries {
-			t.Errorf("of %d deliveries %d are taken for deaths, %v", d.count, deaths, err)
+		if deaths, err := w.q.deaths(w.ctx, d); deaths != 0 || err != nil || int(d.deliveries) <= w.q.cfg.MaxDeliveries {
+			t.Errorf("of %d deliveries %d are taken for deaths, %v", d.deliveries, deaths, err)
 		}
 	})
 }

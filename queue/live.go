@@ -30,8 +30,8 @@ type live struct {
 	outlook
 	m *manifest
 
-	want  int     // jobs to ask for
-	piece float64 // what each was charged
+	want   int     // jobs to ask for
+	charge float64 // for each
 
 	bound  bool // its consumer is there
 	lent   bool // some of its jobs were with a worker when we bound to it

@@ -58,7 +58,7 @@ func (s *Source) look(all map[string]*standing, now time.Time) {
 		views[l.Name] = view
 	}
 	s.mu.Lock()
-	s.views = views
+	s.outlooks = views
 	s.mu.Unlock()
 }
 
@@ -66,5 +66,5 @@ func (s *Source) look(all map[string]*standing, now time.Time) {
 func (s *Source) Outlook(batch string) jobs.Outlook {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.views[batch]
+	return s.outlooks[batch]
 }

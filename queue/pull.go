@@ -121,7 +121,7 @@ func (p *pulls) collect(ctx context.Context, wait time.Duration) (got []pulled, 
 			p.status(batch, m.Header.Get("Status"))
 			continue
 		}
-		batch, _ := p.q.names.partOf(m.Subject)
+		batch, _ := p.q.names.parseJob(m.Subject)
 		r := p.open[batch]
 		if r == nil {
 			continue // more than was asked for: its lease ends
@@ -179,7 +179,7 @@ func (p *pulls) sweep(ctx context.Context) {
 			if m == nil {
 				continue
 			}
-			batch, _ := p.q.names.partOf(m.Subject)
+			batch, _ := p.q.names.parseJob(m.Subject)
 			if r := in.late[batch]; r != nil {
 				refusing.Go(func() { p.refuse(ctx, m, r.asked.Add(r.l.lease), time.Millisecond) })
 			}
@@ -196,7 +196,7 @@ func (p *pulls) refuse(ctx context.Context, m *nats.Msg, until time.Time, wait t
 	}
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
-	batch, _ := p.q.names.partOf(m.Subject)
+	batch, _ := p.q.names.parseJob(m.Subject)
 	j := &jobs.Job{ID: jobs.ID(m.Header.Get(jobHeader)), Batch: batch, Run: max(1, runOf(m.Header))}
 	_ = p.q.recordReturn(ctx, j, meta.NumDelivered, nil)
 	if time.Now().Before(until) {

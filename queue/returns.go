@@ -86,9 +86,9 @@ func (q *Queue) returned(ctx context.Context, j *jobs.Job) (returned, error) {
 
 // deaths is how many workers died, or lost their lease, with the job in hand.
 func (q *Queue) deaths(ctx context.Context, d *delivery) (int, error) {
-	if d.count <= suspicious {
+	if d.deliveries <= suspicious {
 		return 0, nil // not enough to look
 	}
 	back, err := q.returned(ctx, d.job)
-	return max(0, int(d.count)-1-back.Count), err
+	return max(0, int(d.deliveries)-1-back.Count), err
 }

@@ -36,15 +36,15 @@ type Source struct {
 	fullUntil time.Time // the broker would not have another consumer; see places
 	manifests uint64    // sequence of the newest manifest seen
 
-	mu      sync.Mutex
-	rests   map[string]time.Time
-	views   map[string]jobs.Outlook // by batch
-	lent    map[*delivery]struct{}
-	at      map[jobs.ID]*delivery // the newest of each job that is lent
-	back    chan struct{}         // a delivery ended
-	endings []ending
-	alone   *delivery // suspected of killing workers
-	tallied time.Time // when what is lent was last gone through
+	mu       sync.Mutex
+	rests    map[string]time.Time    // by batch, until when
+	outlooks map[string]jobs.Outlook // by batch
+	lent     map[*delivery]struct{}
+	byJob    map[jobs.ID]*delivery // the newest of each job that is lent
+	freed    chan struct{}         // holds a token when a delivery has ended
+	endings  []ending
+	alone    *delivery // suspected of killing workers
+	tallied  time.Time // when what is lent was last gone through
 }
 
 // Source starts lending to the worker of that name.
@@ -64,7 +64,7 @@ func (q *Queue) Source(worker string) (*Source, error) {
 	return &Source{
 		q: q, worker: worker, began: time.Now(), pulls: p, news: n, acks: a,
 		known: map[string]*live{}, rests: map[string]time.Time{},
-		lent: map[*delivery]struct{}{}, at: map[jobs.ID]*delivery{}, back: make(chan struct{}, 1),
+		lent: map[*delivery]struct{}{}, byJob: map[jobs.ID]*delivery{}, freed: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -163,8 +163,11 @@ func (s *Source) try(ctx context.Context, free int) ([]jobs.Delivery, error) {
 		return nil, err
 	}
 	s.pulls.sweep(ctx)
-	if d, busy := s.suspect(ctx); busy {
-		return lend(d), nil
+	switch d, busy := s.suspect(ctx); {
+	case d != nil:
+		return []jobs.Delivery{d}, nil
+	case busy:
+		return nil, nil
 	}
 	if err := s.refresh(ctx); err != nil {
 		return nil, err

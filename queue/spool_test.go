@@ -362,7 +362,7 @@ func TestReturnThatIsRecordedTwiceCountsOnce(t *testing.T) {
 		for n := range 3 {
 			d := w.take(source, 1)[0].(*delivery)
 			for range 2 {
-				w.must(w.q.recordReturn(w.ctx, d.job, d.count, nil))
+				w.must(w.q.recordReturn(w.ctx, d.job, d.deliveries, nil))
 			}
 			if r, err := w.q.returned(w.ctx, d.job); r.Count != n+1 || err != nil {
 				t.Errorf("%d returns are on record after %d: %v", r.Count, n+1, err)

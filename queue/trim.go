@@ -24,8 +24,8 @@ const (
 	replayedPart = "replayed"
 )
 
-// partOf is the part that the job behind so many others belongs to.
-func partOf(count int64) string { return strconv.FormatInt(count/partJobs, 10) }
+// partFor is the part that the job behind so many others belongs to.
+func partFor(count int64) string { return strconv.FormatInt(count/partJobs, 10) }
 
 // standing is what the broker has of a batch's jobs.
 type standing struct {
@@ -121,7 +121,7 @@ func (q *Queue) present(ctx context.Context, filter string) (all map[string]*sta
 	}
 	all = map[string]*standing{}
 	for subject, n := range info.State.Subjects {
-		batch, part := q.names.partOf(subject)
+		batch, part := q.names.parseJob(subject)
 		s := all[batch]
 		if s == nil {
 			s = &standing{parts: map[string]int64{}}

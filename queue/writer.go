@@ -159,7 +159,7 @@ func (w *Writer) Add(ctx context.Context, customID string, doc jobs.Document) er
 	m, err := w.q.jobMsg(ctx, &jobs.Job{
 		ID: jobs.NewID(w.batch.ID, customID), Batch: w.batch.ID, CustomID: customID,
 		Run: 1, Submitted: time.Now().UTC(), Document: doc,
-	}, partOf(w.at.Count))
+	}, partFor(w.at.Count))
 	if err != nil {
 		return fmt.Errorf("enqueueing %s: %w", customID, err)
 	}
