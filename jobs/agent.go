@@ -6,8 +6,11 @@ import (
 	"time"
 )
 
-// Guardrails bound one conversation with tools, and the pieces of a document. A field that is 0 is left to
-// whoever has the next word: the chain, the configuration, the default.
+// Guardrails bound one conversation with tools, which could otherwise go on for
+// ever, and the pieces of a document. They do not apply to a plain question: a
+// document of 200,000 tokens is no runaway, and its calls are bounded by the
+// model's timeout and the tries. A field that is 0 is left to whoever has the
+// next word: the chain, the configuration, the default.
 type Guardrails struct {
 	Iterations int           `json:"iterations,omitempty"` // answers of models
 	ToolCalls  int           `json:"tool_calls,omitempty"` // runs of tools

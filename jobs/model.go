@@ -13,7 +13,7 @@ type Model struct {
 	BaseURL  string `json:"base_url"` // from the configuration only, never from a job
 	Key      Secret `json:"-"`
 
-	Context   int           `json:"context"`    // most tokens of input and output together
+	Context   int           `json:"context"`    // most tokens of input and output together, 0 if there is no bound
 	MaxOutput int           `json:"max_output"` // most tokens of an answer; always sent
 	Timeout   time.Duration `json:"timeout"`    // of one call
 	Quota     string        `json:"quota"`      // the limits it shares with others; default its own name
@@ -26,6 +26,16 @@ type Model struct {
 
 	Vision     bool `json:"vision,omitempty"`     // it sees images
 	Structured bool `json:"structured,omitempty"` // it can be held to a JSON Schema
+}
+
+// LeastAnswer is the room for an answer, in tokens, without which a model is not
+// asked.
+const LeastAnswer = 256
+
+// HasRoom reports whether so many tokens of input leave room for an answer of
+// output tokens at the most, or for LeastAnswer of them.
+func (m *Model) HasRoom(input, output int64) bool {
+	return m.Context == 0 || input+min(output, LeastAnswer) <= int64(m.Context)
 }
 
 // Request is what a model is asked.

@@ -37,7 +37,7 @@ type Chain struct {
 	Links      []Link
 	Gate       Admission
 	Retry      Retry
-	Guardrails Guardrails
+	Guardrails jobs.Guardrails
 
 	// Patience is how long refusals and rate limits of one model are waited
 	// out in the slot, all together; default 30s. After that the job is handed
@@ -224,7 +224,7 @@ func (c *Chain) begin(t Task) *run {
 }
 
 // limits are the guardrails of the run: the batch's, or else the chain's.
-func (r *run) limits() Guardrails {
+func (r *run) limits() jobs.Guardrails {
 	return r.task.Batch.Guardrails.Or(r.chain.Guardrails).Or(usualGuardrails)
 }
 

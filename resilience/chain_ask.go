@@ -16,21 +16,21 @@ import (
 // over.
 type asking struct {
 	*run
-	link     *Link
-	step     step
-	plan     jobs.Call     // every call is a copy with its own id
-	patience time.Duration // what is left of it
-	calls    int
-	failures int // calls that used up a try
-	limits   int // calls that were rate limited
-	repaired bool
+	link       *Link
+	step       step
+	plan       jobs.Call     // every call is a copy with its own id
+	patience   time.Duration // what is left of it
+	calls      int
+	failures   int // calls that used up a try
+	rateLimits int // calls that were rate limited
+	repaired   bool
 }
 
 // ask asks one model as often as its tries allow.
 func (r *run) ask(ctx context.Context, link *Link, s step) (*jobs.Answer, *obstacle) {
 	a := &asking{run: r, link: link, step: s, patience: r.chain.Patience}
 	if link.Model.Name == r.chosen {
-		a.failures = r.failures
+		a.failures = r.chosenFailures
 	}
 	if stuck := a.prepare(); stuck != nil {
 		return nil, stuck
@@ -66,9 +66,6 @@ func (r *run) ask(ctx context.Context, link *Link, s step) (*jobs.Answer, *obsta
 	}
 }
 
-// shortest is the least room for an answer that makes asking worth while.
-const shortest = 256
-
 // prepare plans the calls to the model, or tells why it cannot take the job.
 func (a *asking) prepare() *obstacle {
 	m, t := a.link.Model, a.task
@@ -85,12 +82,11 @@ func (a *asking) prepare() *obstacle {
 	if own := int64(a.step.request.MaxOutput); own > 0 {
 		output = min(output, own)
 	}
+	if !m.HasRoom(input, output) {
+		return a.stuck(unfit, 0, "%s tokens do not fit its %s", grouped(input), grouped(int64(m.Context)))
+	}
 	if m.Context > 0 {
-		room := int64(m.Context) - input
-		if room < min(output, shortest) {
-			return a.stuck(unfit, 0, "%s tokens do not fit its %s", grouped(input), grouped(int64(m.Context)))
-		}
-		output = min(output, room)
+		output = min(output, int64(m.Context)-input)
 	}
 	if fail := a.meter.ask(input + output); fail != nil {
 		return a.stuckWith(hopeless, 0, fail)

@@ -64,9 +64,9 @@ func (a *asking) doubted() *obstacle {
 }
 
 func (a *asking) rateLimited(ctx context.Context, fail *jobs.Failure) *obstacle {
-	a.limits++
-	wait := a.chain.Retry.Delay(a.limits, fail.RetryAfter)
-	if a.limits > maxLimits {
+	a.rateLimits++
+	wait := a.chain.Retry.Delay(a.rateLimits, fail.RetryAfter)
+	if a.rateLimits > maxLimits {
 		a.patience = 0
 	}
 	stuck := a.sitOut(ctx, &Refusal{Reason: fail.Error(), Wait: wait})
@@ -77,9 +77,9 @@ func (a *asking) rateLimited(ctx context.Context, fail *jobs.Failure) *obstacle 
 }
 
 // retry waits before another try. A model that there is no connection to is
-// waited for, as one whose circuit is open: it is not the job that fails. A model that says "not before" for longer
-// than we have patience, and one that the retry budget protects, has tries
-// left: the job may come back for them.
+// waited for, as one whose circuit is open: it is not the job that fails. A
+// model that says "not before" for longer than we have patience, and one that
+// the retry budget protects, has tries left: the job may come back for them.
 func (a *asking) retry(ctx context.Context, fail *jobs.Failure) *obstacle {
 	a.failures++
 	switch {

@@ -73,8 +73,7 @@ func (a *asking) next() *Link {
 	for i := a.place(a.link.Model.Name) + 1; i < len(links); i++ {
 		m := links[i].Model
 		worn := a.task.Tried[m.Name].Failed >= a.chain.Retry.Most
-		fits := m.Context == 0 || a.plan.Input+min(a.plan.Output, shortest) <= int64(m.Context)
-		if fits && !worn && !a.met(m.Name) {
+		if m.HasRoom(a.plan.Input, a.plan.Output) && !worn && !a.met(m.Name) {
 			return &links[i]
 		}
 	}
@@ -200,7 +199,7 @@ func (r *run) limitedAgain() []*Link {
 	if first == nil {
 		return nil
 	}
-	r.chosen, r.failures = first.model, first.failed
+	r.chosen, r.chosenFailures = first.model, first.failed
 	r.obstacles = slices.DeleteFunc(r.obstacles, func(o *obstacle) bool { return o == first })
 	return []*Link{&r.chain.Links[r.place(first.model)]}
 }

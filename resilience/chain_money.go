@@ -23,8 +23,7 @@ func (a *asking) cheaperLeft() bool {
 		if m.Price == nil || m.Price.Worst(a.plan.Input, a.plan.Output) >= a.plan.Worst {
 			continue
 		}
-		fits := m.Context == 0 || a.plan.Input+min(a.plan.Output, shortest) <= int64(m.Context)
-		if !passed && fits || passed && a.waitsFor(m.Name) {
+		if !passed && m.HasRoom(a.plan.Input, a.plan.Output) || passed && a.waitsFor(m.Name) {
 			return true
 		}
 	}

@@ -25,9 +25,9 @@ type run struct {
 	cutBy     string       // whose it is
 	lavish    bool         // cheaper models have had their chance
 
-	hurried  bool   // a model was passed over to meet the deadline
-	chosen   string // the model that is waited for, of those whose quotas are used up
-	failures int    // calls to it before that used up a try
+	hurried        bool   // a model was passed over to meet the deadline
+	chosen         string // the model that is waited for, of those whose quotas are used up
+	chosenFailures int    // calls to it before that used up a try
 
 	work                    // which goes on record
 	found     *jobs.Finding // of the newest answer that passed its checks

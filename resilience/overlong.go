@@ -73,7 +73,7 @@ func (r *run) fits(link *Link, req *jobs.Request) bool {
 	if own := int64(req.MaxOutput); own > 0 {
 		output = min(output, own)
 	}
-	reserve := max(min(output, int64(m.Context)/4), min(output, shortest))
+	reserve := max(min(output, int64(m.Context)/4), min(output, jobs.LeastAnswer))
 	return link.Asker.Tokens(req)+reserve <= int64(m.Context)
 }
 

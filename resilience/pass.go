@@ -11,9 +11,10 @@ import (
 // Admission asks everything the replicas share whether a call may be made,
 // and tells it afterwards what became of the call. *Gate is the real one.
 type Admission interface {
-	// Enter asks all guards at once. It blocks for the shared state to answer,
-	// not for a refusal to lapse. An error means that nobody could be asked:
-	// the call must not be made.
+	// Enter asks all guards at once. It blocks for the shared state to answer
+	// and perhaps for the call's turn among those of this process, not for a
+	// refusal to lapse. An error means that nobody could be asked: the call
+	// must not be made.
 	Enter(ctx context.Context, call *jobs.Call) (Pass, error)
 
 	// Ahead tells how long a call of the model would wait, as far as this

@@ -63,15 +63,15 @@ func TestRunGoesOnAfterTheLastStep(t *testing.T) {
 func TestWhatWasUsedUpStaysUsedUp(t *testing.T) {
 	again := func(context.Context) (*jobs.Answer, error) { return calling("3", 10)(nil) }
 	for name, row := range map[string]struct {
-		limit   Guardrails
+		limit   jobs.Guardrails
 		script  []reply
 		message string
 	}{
-		"answers": {Guardrails{Iterations: 6}, endless(1), "after 6 answers"},
-		"tools":   {Guardrails{ToolCalls: 6}, endless(1), "7 tool calls, of 6 allowed"},
-		"tokens":  {Guardrails{Tokens: 61}, endless(1), "used 60 tokens"},
-		"time":    {Guardrails{Duration: 6 * time.Second}, endless(1), "longer than the 6s allowed"},
-		"same":    {Guardrails{}, []reply{again}, "with the same arguments 3 times"},
+		"answers": {jobs.Guardrails{Iterations: 6}, endless(1), "after 6 answers"},
+		"tools":   {jobs.Guardrails{ToolCalls: 6}, endless(1), "7 tool calls, of 6 allowed"},
+		"tokens":  {jobs.Guardrails{Tokens: 61}, endless(1), "used 60 tokens"},
+		"time":    {jobs.Guardrails{Duration: 6 * time.Second}, endless(1), "longer than the 6s allowed"},
+		"same":    {jobs.Guardrails{}, []reply{again}, "with the same arguments 3 times"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onStage(t, func(s *scene) {

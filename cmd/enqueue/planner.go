@@ -100,10 +100,6 @@ type size struct {
 	obstacle     string
 }
 
-// leastAnswer is the room for an answer without which a model is not asked, as
-// in resilience.
-const leastAnswer = 256
-
 // of counts a request for a model of the chain.
 func (s *step) of(r *jobs.Request) size {
 	likely, most := s.client.Bounds(r)
@@ -116,15 +112,13 @@ func (s *step) fit(r *jobs.Request, likely, most int64) size {
 	if r.MaxOutput > 0 {
 		z.output = min(z.output, int64(r.MaxOutput))
 	}
-	room := int64(s.model.Context) - most
 	switch {
 	case !s.model.Vision && slices.ContainsFunc(r.Messages, func(m jobs.Message) bool { return len(m.Images) > 0 }):
 		z.obstacle = "does not see images"
-	case s.model.Context == 0:
-	case room < min(z.output, leastAnswer):
+	case !s.model.HasRoom(most, z.output):
 		z.obstacle = fmt.Sprintf("too long: %d tokens do not fit its %d", most, s.model.Context)
-	default:
-		z.output = min(z.output, room)
+	case s.model.Context > 0:
+		z.output = min(z.output, int64(s.model.Context)-most)
 	}
 	return z
 }
