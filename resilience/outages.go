@@ -18,9 +18,9 @@ type Outages struct {
 	// model when it has answered since. They must not block.
 	Tell, Over func(string)
 
-	mu      sync.Mutex
-	models  map[string]*outage   // those that have failed since they answered last
-	waiting map[string]time.Time // when a wait was told last
+	mu     sync.Mutex
+	models map[string]*outage // those that have failed since they answered last
+	waits  Recent             // for money and quota, that were told
 }
 
 type outage struct {
@@ -104,35 +104,28 @@ func (o *Outages) shut(model, reason string) {
 const (
 	shortly   = 10 * time.Second
 	longPause = time.Minute
-	tellAgain = time.Hour
 )
 
 // unpaid takes note of a call for which a budget has no room until its next
 // turn. Another tenant's may be another budget.
 func (o *Outages) unpaid(model, tenant, reason string) {
-	o.waits(model+"\x00"+tenant, model+" is not asked for want of money: "+reason+". Its calls wait for the next turn of the budget, or for a higher limit")
+	o.tellWait(model+"\x00"+tenant, model+" is not asked for want of money: "+reason+". Its calls wait for the next turn of the budget, or for a higher limit")
 }
 
 // paused takes note of a call that its quota keeps from a model for so long,
 // because the provider asked for that perhaps.
 func (o *Outages) paused(model, reason string, wait time.Duration) {
-	o.waits(model, fmt.Sprintf("%s is not asked for now: %s. Its calls wait for %v", model, reason, wait.Round(time.Second)))
+	o.tellWait(model, fmt.Sprintf("%s is not asked for now: %s. Its calls wait for %v", model, reason, wait.Round(time.Second)))
 }
 
-// waits tells of a wait, but not of the same one in each call.
-func (o *Outages) waits(what, text string) {
+// tellWait tells of a wait, but not of the same one in each call.
+func (o *Outages) tellWait(what, text string) {
 	if o == nil {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	now := time.Now()
-	if told, ok := o.waiting[what]; ok && now.Sub(told) < tellAgain {
-		return
+	if o.waits.News(what) {
+		o.Tell(text)
 	}
-	if o.waiting == nil {
-		o.waiting = make(map[string]time.Time)
-	}
-	o.waiting[what] = now
-	o.Tell(text)
 }

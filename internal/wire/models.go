@@ -34,7 +34,7 @@ func (w *Worker) models() error {
 		Tell: func(what string) { w.parts.Log.Warn().Msg(what) },
 		Over: func(model string) { w.parts.Log.Info().Msg(model + " answers again") },
 	}
-	around := &refrain{every: 10 * time.Minute, most: 100}
+	around := &resilience.Recent{Every: 10 * time.Minute}
 	for name, from := range c.Chains {
 		chain := &resilience.Chain{
 			Name: name, Gate: w.admitting(), Retry: retry, Patience: c.Retry.Patience,
@@ -45,7 +45,7 @@ func (w *Worker) models() error {
 			Budgeted: w.Ledger.Applies,
 			Freed:    w.parts.Queue.Freed,
 			OnError: func(err error) {
-				if around.news(err.Error()) {
+				if around.News(err.Error()) {
 					w.parts.Log.Warn().Err(err).Msg("around a call")
 				}
 			},

@@ -13,11 +13,8 @@ func (w *Worker) rests(b *jobs.Batch, wait time.Duration, what string, why error
 	if why != nil {
 		text += ": " + why.Error()
 	}
-	if w.resting.news(b.ID + "\x00" + text) {
+	if w.resting.News(b.ID + "\x00" + text) {
 		w.parts.Log.Error().Err(why).Str("batch", b.ID).Msg(what)
 	}
 	return jobs.Decision{Wait: wait, Rest: true}
 }
-
-// sayAgain is after how long it is said again why a batch rests.
-const sayAgain = time.Hour

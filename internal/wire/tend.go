@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -65,31 +64,6 @@ func (m *murmur) tell(ctx context.Context, log zerolog.Logger, err error, doing 
 		log.Debug().Err(err).Msg(doing)
 	}
 	m.last = text
-}
-
-// refrain is what many jobs meet alike and is said once in a while. It may be
-// used from any goroutine.
-type refrain struct {
-	every time.Duration
-	most  int // that are remembered as said
-
-	mu   sync.Mutex
-	said map[string]time.Time
-}
-
-// news reports whether a text has not been said lately.
-func (r *refrain) news(text string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := time.Now()
-	if at, ok := r.said[text]; ok && now.Sub(at) < r.every {
-		return false
-	}
-	if r.said == nil || len(r.said) >= r.most {
-		r.said = map[string]time.Time{}
-	}
-	r.said[text] = now
-	return true
 }
 
 // hears says once that Redis is away, and once that it is back. With an allowance

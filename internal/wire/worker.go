@@ -71,7 +71,7 @@ type Worker struct {
 	links     map[string]resilience.Link // by model
 	prompts   prompts
 	standards perBatch[*answers.Standard]
-	resting   refrain // why batches rest
+	resting   resilience.Recent // why batches rest
 
 	calls    context.Context // ends when those on their way are cut short
 	stopping chan struct{}
@@ -88,7 +88,7 @@ type Worker struct {
 // New puts a worker together. It reads the book if the shared state has lost
 // its sums, which takes a while when there is much in it.
 func New(ctx context.Context, p Parts) (_ *Worker, err error) {
-	w := &Worker{parts: p, stopping: make(chan struct{}), shortages: p.Queue.Shortages(), resting: refrain{every: sayAgain, most: kept}}
+	w := &Worker{parts: p, stopping: make(chan struct{}), shortages: p.Queue.Shortages()}
 	w.Pool = &pool.Pool{OnOutcome: p.OnOutcome, Log: p.Log}
 	defer func() {
 		if err != nil {
