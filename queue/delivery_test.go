@@ -152,9 +152,7 @@ func TestRenewedLeaseHolds(t *testing.T) {
 
 func TestDeferredJobComesBackAfterItsWait(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
-		w.enqueue(batch("b"), 1)
-		s := w.source("w1")
-		d := w.take(s, 1)[0]
+		s, d := w.lendOne(batch("b"))
 		w.must(d.Defer(w.ctx, 5*time.Minute, []jobs.Attempt{paid("c1", 1, 3), {Call: "c2", Billing: jobs.Free}}))
 		w.nothing(s, 4*time.Minute+50*time.Second)
 		began := time.Now()
@@ -193,8 +191,7 @@ func TestJobThatKillsItsWorkersIsLentAloneThenBuried(t *testing.T) {
 			}
 			time.Sleep(31 * time.Second)
 		}
-		l, err := w.q.DeadLetter(w.ctx, "b", bad)
-		w.must(err)
+		l := w.letter("b", bad)
 		if l.Outcome.Kind != jobs.Poison || alone < 2 {
 			t.Errorf("lent alone %d times, then %+v", alone, l.Outcome)
 		}
@@ -206,9 +203,7 @@ func TestJobThatKillsItsWorkersIsLentAloneThenBuried(t *testing.T) {
 
 func TestBuryingSurvivesACrashInTheMiddle(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
-		w.enqueue(batch("b"), 1)
-		s := w.source("w1")
-		d := w.take(s, 1)[0]
+		s, d := w.lendOne(batch("b"))
 		o := death(d, jobs.Refused)
 		m, err := w.q.outcomeMsg(w.ctx, o, 0)
 		w.must(err)
@@ -229,12 +224,9 @@ func TestBuryingSurvivesACrashInTheMiddle(t *testing.T) {
 
 func TestDroppedLetterStaysAway(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
-		w.enqueue(batch("b"), 1)
-		s := w.source("w1")
-		d := w.take(s, 1)[0]
+		s, d := w.lendOne(batch("b"))
 		w.must(w.q.Settle(w.ctx, d.Job(), death(d, jobs.Refused))) // not acknowledged
-		l, err := w.q.DeadLetter(w.ctx, "b", d.Job().ID)
-		w.must(err)
+		l := w.letter("b", d.Job().ID)
 		w.must(w.q.Drop(w.ctx, l))
 		time.Sleep(31 * time.Second)
 		d = w.take(s, 1)[0]
@@ -249,16 +241,13 @@ func TestDroppedLetterStaysAway(t *testing.T) {
 
 func TestReplayRunsOnceAndReplacesTheDeadOutcome(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
-		w.enqueue(batch("b"), 1)
-		s := w.source("w1")
-		d := w.take(s, 1)[0]
+		s, d := w.lendOne(batch("b"))
 		w.must(d.Bury(w.ctx, death(d, jobs.Timeout, paid("c1", 1, 3))))
 		w.nothing(s, 2*time.Second)
 		if p := w.progress("b"); p.State != jobs.Finished || p.Dead != 1 {
 			t.Fatalf("progress %+v", p)
 		}
-		l, err := w.q.DeadLetter(w.ctx, "b", d.Job().ID)
-		w.must(err)
+		l := w.letter("b", d.Job().ID)
 		var wg sync.WaitGroup
 		for range 5 {
 			wg.Go(func() {
@@ -325,13 +314,10 @@ func TestReplayPastTheDeadlineKeepsTheLetter(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		b := batch("b")
 		b.Deadline = time.Now().Add(time.Hour)
-		w.enqueue(b, 1)
-		s := w.source("w1")
-		d := w.take(s, 1)[0]
+		s, d := w.lendOne(b)
 		w.must(d.Bury(w.ctx, death(d, jobs.Timeout, paid("c1", 1, 3))))
 		time.Sleep(2 * time.Hour)
-		l, err := w.q.DeadLetter(w.ctx, "b", d.Job().ID)
-		w.must(err)
+		l := w.letter("b", d.Job().ID)
 		if err := w.q.Replay(w.ctx, l); !errors.Is(err, ErrPastDeadline) {
 			t.Errorf("replaying: %v", err)
 		}
@@ -348,17 +334,13 @@ func TestReplayThatIsDealtPastTheDeadlineHasItsLetterAgain(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		b := batch("b")
 		b.Deadline = time.Now().Add(time.Hour)
-		w.enqueue(b, 1)
-		s := w.source("w1")
-		d := w.take(s, 1)[0]
+		s, d := w.lendOne(b)
 		w.must(d.Bury(w.ctx, death(d, jobs.Timeout, paid("c1", 1, 3))))
-		l, err := w.q.DeadLetter(w.ctx, "b", d.Job().ID)
-		w.must(err)
+		l := w.letter("b", d.Job().ID)
 		w.must(w.q.Replay(w.ctx, l))
 		time.Sleep(2 * time.Hour)
 		w.nothing(s, 10*time.Second)
-		again, err := w.q.DeadLetter(w.ctx, "b", d.Job().ID)
-		w.must(err)
+		again := w.letter("b", d.Job().ID)
 		if o := again.Outcome; o.Status != jobs.Dead || o.Kind != jobs.PastDeadline || o.Run != 2 || len(o.Attempts) != 1 ||
 			string(again.Job.Document.Body) != string(l.Job.Document.Body) {
 			t.Errorf("%+v", o)
@@ -385,8 +367,7 @@ func TestReplayThatEndsWhileOutcomesAreReadYieldsNoJobTwice(t *testing.T) {
 			if o.Status != jobs.Dead {
 				continue
 			}
-			l, err := w.q.DeadLetter(w.ctx, "b", o.Job)
-			w.must(err)
+			l := w.letter("b", o.Job)
 			w.must(w.q.Replay(w.ctx, l))
 			d := w.take(s, 1)[0]
 			w.must(d.Done(w.ctx, answer(d, "w1")))

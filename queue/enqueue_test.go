@@ -235,8 +235,7 @@ func TestBigDocumentsTravelThroughTheObjectStore(t *testing.T) {
 		o := death(d, jobs.Overflow)
 		o.Reason = string(big[:2<<20])
 		w.must(d.Bury(w.ctx, o))
-		l, err := w.q.DeadLetter(w.ctx, "b", d.Job().ID)
-		w.must(err)
+		l := w.letter("b", d.Job().ID)
 		if !bytes.Equal(l.Job.Document.Body, big) || l.Outcome.Reason != o.Reason {
 			t.Error("the dead letter came out differently")
 		}

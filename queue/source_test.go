@@ -383,9 +383,7 @@ func TestLostConsumerMakesJobsBeLookedUp(t *testing.T) {
 // answer, and the job was paid for twice.
 func TestJobAtWorkIsNotLentToTheSameWorkerAgain(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
-		w.enqueue(batch("b"), 1)
-		s := w.source("w1")
-		d := w.take(s, 1)[0]
+		s, d := w.lendOne(batch("b"))
 		w.must(w.q.js.DeleteConsumer(w.ctx, w.q.stream("JOBS"), "b"))
 		w.nothing(s, 10*time.Second)
 		w.must(d.Extend(w.ctx))

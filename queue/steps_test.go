@@ -76,9 +76,7 @@ func TestNextDeliveryGoesOnAtTheCheckpoint(t *testing.T) {
 
 func TestHandedBackStepsAreNoWaste(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
-		w.enqueue(batch("b"), 1)
-		s := w.source("w1")
-		d := w.take(s, 1)[0]
+		s, d := w.lendOne(batch("b"))
 		one := step("1", 1, 10)
 		w.must(d.Checkpoint(w.ctx, checkpoint(`1`, one)))
 		w.must(d.Return(w.ctx, []jobs.Attempt{one, step("2", 1, 20)}))
@@ -100,9 +98,7 @@ func TestHandedBackStepsAreNoWaste(t *testing.T) {
 
 func TestStepsOfAJobThatEndedWithoutThemAreWaste(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
-		w.enqueue(batch("b"), 1)
-		s := w.source("w1")
-		d := w.take(s, 1)[0]
+		s, d := w.lendOne(batch("b"))
 		w.must(d.Checkpoint(w.ctx, checkpoint(`1`, step("1", 1, 10))))
 		w.must(d.Return(w.ctx, nil))
 		_, err := w.q.Cancel(w.ctx, "b")
@@ -151,13 +147,10 @@ func TestCheckpointOfOneWhoLostTheJobIsRefused(t *testing.T) {
 
 func TestReplayBeginsAnewAndForgetsNoStep(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
-		w.enqueue(batch("b"), 1)
-		s := w.source("w1")
-		d := w.take(s, 1)[0]
+		s, d := w.lendOne(batch("b"))
 		w.must(d.Checkpoint(w.ctx, checkpoint(`1`, step("1", 1, 10))))
 		w.must(d.Bury(w.ctx, death(d, jobs.Poison))) // by somebody who did not know
-		l, err := w.q.DeadLetter(w.ctx, "b", d.Job().ID)
-		w.must(err)
+		l := w.letter("b", d.Job().ID)
 		w.must(w.q.Replay(w.ctx, l))
 		d = w.take(s, 1)[0]
 		if c, err := d.Resume(w.ctx); c != nil || err != nil {

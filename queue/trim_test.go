@@ -168,12 +168,9 @@ func TestRestartDealsAnewOnlyWhatIsNotDone(t *testing.T) {
 // stored just now and of which it has not heard must not be taken for done.
 func TestJobThatIsReplayedAsTheBatchEndsIsNotTakenAway(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
-		w.enqueue(batch("b"), 1)
-		s := w.source("w1")
-		d := w.take(s, 1)[0]
+		s, d := w.lendOne(batch("b"))
 		w.must(d.Bury(w.ctx, death(d, jobs.Timeout, paid("c1", 1, 3))))
-		l, err := w.q.DeadLetter(w.ctx, "b", d.Job().ID)
-		w.must(err)
+		l := w.letter("b", d.Job().ID)
 		at, err := w.q.standing(w.ctx, "b")
 		w.must(err)
 		w.must(w.q.Replay(w.ctx, l))

@@ -202,6 +202,14 @@ func (w *world) sourceOf(q *Queue, name string) *Source {
 	return s
 }
 
+// lendOne lends the only job of a batch, by the source of worker w1.
+func (w *world) lendOne(b *jobs.Batch) (*Source, jobs.Delivery) {
+	w.Helper()
+	w.enqueue(b, 1)
+	s := w.source("w1")
+	return s, w.take(s, 1)[0]
+}
+
 // lendOverALine lends one job over a line of its own.
 func (w *world) lendOverALine() (l *line, d jobs.Delivery, hangUp func()) {
 	w.Helper()
@@ -258,6 +266,13 @@ func (w *world) onlySettled(s *Source, d time.Duration) {
 			w.must(d.Release(w.ctx))
 		}
 	}
+}
+
+func (w *world) letter(batch string, id jobs.ID) *jobs.DeadLetter {
+	w.Helper()
+	l, err := w.q.DeadLetter(w.ctx, batch, id)
+	w.must(err)
+	return l
 }
 
 func answer(d jobs.Delivery, worker string, attempts ...jobs.Attempt) *jobs.Outcome {
