@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -15,18 +16,23 @@ import (
 	"github.com/drover-batch/drover/queue"
 )
 
-// Of all letters, those behind the first of a cancelled batch were never
-// replayed.
-func TestLettersOfACancelledBatchKeepNoOthersFromTheirReplay(t *testing.T) {
-	t.Parallel()
-	ends := map[string]error{"gone": queue.ErrCancelled, "late": queue.ErrPastDeadline}
-	letters := func(yield func(*jobs.DeadLetter, error) bool) {
-		for i, batch := range []string{"good", "gone", "late", "gone", "good"} {
+// lettersOf are dead letters of these batches, of jobs called 0, 1, 2 and so on.
+func lettersOf(batches ...string) iter.Seq2[*jobs.DeadLetter, error] {
+	return func(yield func(*jobs.DeadLetter, error) bool) {
+		for i, batch := range batches {
 			if !yield(&jobs.DeadLetter{Job: &jobs.Job{CustomID: fmt.Sprint(i), Batch: batch}}, nil) {
 				return
 			}
 		}
 	}
+}
+
+// Of all letters, those behind the first of a cancelled batch were never
+// replayed.
+func TestLettersOfACancelledBatchKeepNoOthersFromTheirReplay(t *testing.T) {
+	t.Parallel()
+	ends := map[string]error{"gone": queue.ErrCancelled, "late": queue.ErrPastDeadline}
+	letters := lettersOf("good", "gone", "late", "gone", "good")
 	var mu sync.Mutex
 	var replayed []string
 	n, err := eachLetter(letters, func(l *jobs.DeadLetter) error {
@@ -59,13 +65,7 @@ func TestLettersDoNotWaitForOneAnother(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const total = 100
-		letters := func(yield func(*jobs.DeadLetter, error) bool) {
-			for range total {
-				if !yield(&jobs.DeadLetter{Job: &jobs.Job{Batch: "contracts"}}, nil) {
-					return
-				}
-			}
-		}
+		letters := lettersOf(slices.Repeat([]string{"contracts"}, total)...)
 		var now, most atomic.Int64
 		began := time.Now()
 		n, err := eachLetter(letters, func(*jobs.DeadLetter) error {
