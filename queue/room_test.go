@@ -57,6 +57,7 @@ func (w *world) keepRoom() (stop func() []error) {
 	var running sync.WaitGroup
 	running.Go(func() { w.q.KeepRoom(ctx, func(why error) { told = append(told, why) }) })
 	return func() []error {
+		synctest.Wait() // for what it is about to tell
 		cancel()
 		running.Wait()
 		return told
