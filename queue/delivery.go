@@ -88,7 +88,7 @@ func (d *delivery) Settled(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// Done and Bury differ in nothing but the outcome's status: Settle writes the
+// Done and Bury differ in nothing but the outcome's status: settle writes the
 // letter of a dead one before the job is let go of.
 func (d *delivery) Done(ctx context.Context, o *jobs.Outcome) error { return d.end(ctx, o) }
 func (d *delivery) Bury(ctx context.Context, o *jobs.Outcome) error { return d.end(ctx, o) }

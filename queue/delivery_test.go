@@ -87,7 +87,7 @@ func TestOwnOutcomeWithALostReplyIsRecognised(t *testing.T) {
 		}()
 		o := answer(d, "w1", paid("c", 1, 5))
 		w.must(d.Done(w.ctx, o))
-		w.must(w.q.Settle(w.ctx, d.Job(), o)) // as another process would, from its spool
+		w.must(w.q.Settle(w.ctx, d.Job(), o))
 		for x := range w.q.Wastes(w.ctx, "b") {
 			t.Errorf("recorded as waste: %+v", x)
 		}

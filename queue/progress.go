@@ -2,15 +2,9 @@ package queue
 
 import (
 	"context"
-	"errors"
-	"iter"
-	"time"
 
 	"github.com/drover-batch/drover/jobs"
 )
-
-// watchEvery is how often Watch looks.
-const watchEvery = 250 * time.Millisecond
 
 // Progress tells how far the batch has come. Its numbers are the broker's own
 // counts, exact at the moment each was taken.
@@ -44,31 +38,6 @@ func (q *Queue) Progress(ctx context.Context, id string) (jobs.Progress, error) 
 	}
 	p.Dead, err = q.count(ctx, q.dead, q.subject("dead", id, "*"))
 	return p, err
-}
-
-// Watch yields the batch's progress now and whenever it has changed, until
-// the batch is over, the context ends or the caller stops. An error, such as
-// NATS being away, is yielded too and does not end it unless it is ErrNoBatch.
-func (q *Queue) Watch(ctx context.Context, id string) iter.Seq2[jobs.Progress, error] {
-	return func(yield func(jobs.Progress, error) bool) {
-		var last jobs.Progress
-		for first := true; ctx.Err() == nil; first = false {
-			p, err := q.Progress(ctx, id)
-			if ctx.Err() != nil {
-				return
-			}
-			if (err != nil || first || p != last) && !yield(p, err) {
-				return
-			}
-			if errors.Is(err, ErrNoBatch) || err == nil && p.Over() {
-				return
-			}
-			last = p
-			if sleep(ctx, watchEvery) != nil {
-				return
-			}
-		}
-	}
 }
 
 // Backlog is how many jobs of all batches have no outcome yet, waiting and

@@ -12,16 +12,11 @@ import (
 	"github.com/drover-batch/drover/jobs"
 )
 
-// Settle stores the outcome of a job, and its dead letter if it is dead,
-// without letting go of any delivery: it is for outcomes that outlived
-// theirs. Storing the same outcome again, also by another process, succeeds
-// and changes nothing. ErrSettled means that another outcome stands; what the
-// attempts of this one cost is then on record as waste. It tries for
-// Config.StorePatience while NATS is away.
-func (q *Queue) Settle(ctx context.Context, j *jobs.Job, o *jobs.Outcome) error {
-	return q.settle(ctx, j, o, q.cfg.StorePatience)
-}
-
+// settle stores the outcome of a job, and its dead letter if it is dead,
+// without letting go of any delivery: outcomes that wait in a spool outlive
+// theirs. Storing the same outcome again, also by another process, succeeds and
+// changes nothing. ErrSettled means that another outcome stands; what the
+// attempts of this one cost is then on record as waste.
 func (q *Queue) settle(ctx context.Context, j *jobs.Job, o *jobs.Outcome, patience time.Duration) error {
 	m, err := q.encodeOutcome(o, j.Replaces)
 	if err != nil {

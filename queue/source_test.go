@@ -278,31 +278,6 @@ func TestPausedBatchWhoseJobsHaveAllEndedIsFinished(t *testing.T) {
 	}
 }
 
-func TestWatchTellsEveryChangeUntilTheEnd(t *testing.T) {
-	inWorld(t, Config{}, func(w *world) {
-		w.enqueue(batch("b"), 3)
-		go func() {
-			s := w.source("w1")
-			for range 3 {
-				time.Sleep(time.Second)
-				d := w.take(s, 1)[0]
-				time.Sleep(time.Second)
-				_ = d.Done(w.ctx, answer(d, "w1"))
-			}
-		}()
-		var seen []int64
-		for p, err := range w.q.Watch(w.ctx, "b") {
-			w.must(err)
-			if n := len(seen); n == 0 || seen[n-1] != p.Done() {
-				seen = append(seen, p.Done())
-			}
-		}
-		if fmt.Sprint(seen) != "[0 1 2 3]" {
-			t.Errorf("seen %v", seen)
-		}
-	})
-}
-
 func TestRestartedServerLosesNothing(t *testing.T) {
 	inBrokenWorld(t, Config{}, func(w *world) {
 		w.enqueue(batch("b"), 300)

@@ -202,6 +202,11 @@ func (w *world) sourceOf(q *Queue, name string) *Source {
 	return s
 }
 
+// Settle stores an outcome as another process would, from its spool.
+func (q *Queue) Settle(ctx context.Context, j *jobs.Job, o *jobs.Outcome) error {
+	return q.settle(ctx, j, o, q.cfg.StorePatience)
+}
+
 // lendOne lends the only job of a batch, by the source of worker w1.
 func (w *world) lendOne(b *jobs.Batch) (*Source, jobs.Delivery) {
 	w.Helper()

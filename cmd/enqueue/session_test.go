@@ -10,6 +10,7 @@ import (
 	"github.com/drover-batch/drover/internal/config"
 	"github.com/drover-batch/drover/internal/wire"
 	"github.com/drover-batch/drover/jobs"
+	"github.com/drover-batch/drover/queue"
 )
 
 // Whoever interrupts a run before it has read anything keeps the results there
@@ -21,12 +22,7 @@ func TestBatchFileThatWasNotReadAgainKeepsItsForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := &jobs.Job{ID: jobs.NewID(b.ID, "first"), Batch: b.ID, CustomID: "first", Run: 1, Document: jobs.Document{Endpoint: "/v1/chat/completions"}}
-	o := jobs.NewOutcome(j, b, jobs.Answered, nil)
-	o.Response = []byte(`{"object":"chat.completion"}`)
-	if err := servers.Queue.Settle(t.Context(), j, o); err != nil {
-		t.Fatal(err)
-	}
+	answerOne(t, servers.Queue, b, jobs.Document{Endpoint: "/v1/chat/completions"}, `{"object":"chat.completion"}`)
 	out := filepath.Join(t.TempDir(), "output.jsonl")
 	var said bytes.Buffer
 	s := &session{cli: &cli{err: &said}, cfg: cfg, batch: b, servers: servers, target: &target{out: out}, feeder: &feeder{}}
@@ -37,6 +33,29 @@ func TestBatchFileThatWasNotReadAgainKeepsItsForm(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(data), `{"id":"batch_req_`) {
 		t.Errorf("the results are %s, %v", data, err)
 	}
+}
+
+// answerOne enqueues a request as all there is of a batch, and answers it.
+func answerOne(t *testing.T, q *queue.Queue, b *jobs.Batch, d jobs.Document, response string) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w, err := q.Enqueue(t.Context(), b)
+	must(err)
+	must(w.Add(t.Context(), "first", d))
+	must(w.Close(t.Context()))
+	s, err := q.Source("w1")
+	must(err)
+	lent, err := s.Next(t.Context(), 1)
+	must(err)
+	o := jobs.NewOutcome(lent[0].Job(), b, jobs.Answered, nil)
+	o.Response = []byte(response)
+	must(lent[0].Done(t.Context(), o))
+	must(s.Close())
 }
 
 // Whoever interrupts a run in the moment in which it ends is not told to go on
