@@ -107,9 +107,9 @@ func (s *subject) gate() (*resilience.Gate, error) {
 			return ledger.Rebuild(ctx, s.servers.Redis, gate.Script(), budget.Records{Book: nothing})
 		},
 		Guards: []resilience.Guard{
-			resilience.NewBreaker(resilience.BreakerConfig{Redis: s.servers.Redis, Keys: keys}),
+			resilience.NewBreaker(resilience.BreakerConfig{Keys: keys}),
 			ledger,
-			resilience.NewLimiter(resilience.LimiterConfig{Redis: s.servers.Redis, Keys: keys, Quotas: quotas}),
+			resilience.NewLimiter(resilience.LimiterConfig{Keys: keys, Quotas: quotas}),
 		},
 	})
 	return gate, nil

@@ -21,8 +21,7 @@ var breakerSource string
 
 // BreakerConfig says when circuits open and close.
 type BreakerConfig struct {
-	Redis redis.Cmdable // for State only
-	Keys  lua.Keyspace  // default "drover"
+	Keys lua.Keyspace // default "drover"
 
 	Failures int           // in a row that open a circuit, default 5
 	Recovery time.Duration // until an open circuit lets probes through, default 30s
@@ -85,7 +84,7 @@ type told struct {
 func (b *Breaker) step(call *jobs.Call, v jobs.Verdict) lua.Step {
 	t := told{call.Model.Name, call.Worker, v}
 	return b.forms.of(t, func() *lua.Form {
-		f := &lua.Form{Module: BreakerGuard, Keys: []string{b.key(t.model)}, Args: []string{t.worker, b.settings}}
+		f := &lua.Form{Module: BreakerGuard, Keys: []string{circuitKey(b.config.Keys, t.model)}, Args: []string{t.worker, b.settings}}
 		if v != "" {
 			f.Args = append(f.Args, string(v))
 		}
@@ -93,7 +92,7 @@ func (b *Breaker) step(call *jobs.Call, v jobs.Verdict) lua.Step {
 	}).Step()
 }
 
-func (b *Breaker) key(model string) string { return b.config.Keys.Key("circuit", model) }
+func circuitKey(keys lua.Keyspace, model string) string { return keys.Key("circuit", model) }
 
 // The states of a circuit.
 const (
@@ -111,14 +110,16 @@ type Circuit struct {
 	Failures int       // in a row
 }
 
-// State tells how the circuits of the models stand, in the given order.
-func (b *Breaker) State(ctx context.Context, models ...string) ([]Circuit, error) {
+// Circuits tells how the circuits of the models stand, in the given order. keys
+// is as in BreakerConfig. It blocks for one round trip to Redis.
+func Circuits(ctx context.Context, rdb redis.Cmdable, keys lua.Keyspace, models ...string) ([]Circuit, error) {
+	keys = cmp.Or(keys, "drover")
 	answers := make([]*redis.StringCmd, len(models))
 	var clock *redis.TimeCmd
-	_, err := b.config.Redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		clock = p.Time(ctx)
 		for i, m := range models {
-			answers[i] = p.HGet(ctx, b.key(m), "fleet")
+			answers[i] = p.HGet(ctx, circuitKey(keys, m), "fleet")
 		}
 		return nil
 	})

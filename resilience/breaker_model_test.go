@@ -217,7 +217,7 @@ func TestBreakerDoesAsItsModel(t *testing.T) {
 			run++
 			keys := lua.Keyspace(fmt.Sprint("run", run))
 			m := &breakerModel{fleet: newModelCircuit(), workers: make(map[string]*modelCircuit)}
-			m.desk = s.desk(t, NewBreaker(BreakerConfig{Redis: s.rdb, Keys: keys, Volume: 1 << 20}), keys)
+			m.desk = s.desk(t, NewBreaker(BreakerConfig{Keys: keys, Volume: 1 << 20}), keys)
 			t.Repeat(map[string]func(*rapid.T){"": m.check, "enter": m.Enter, "leave": m.Leave, "wait": m.Wait})
 		})
 	})

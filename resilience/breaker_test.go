@@ -13,7 +13,7 @@ import (
 func circuits(t *testing.T, test func(t *testing.T, d *desk)) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, s *store) {
-		test(t, s.desk(t, NewBreaker(BreakerConfig{Redis: s.rdb}), keyspace))
+		test(t, s.desk(t, NewBreaker(BreakerConfig{}), keyspace))
 	})
 }
 
@@ -34,7 +34,7 @@ func (d *desk) ends(n int, worker string, a jobs.Attempt) {
 
 func (d *desk) circuit() Circuit {
 	d.t.Helper()
-	c, err := d.guard.(*Breaker).State(d.t.Context(), "small")
+	c, err := Circuits(d.t.Context(), d.rdb, d.guard.(*Breaker).config.Keys, "small")
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestCircuitVerdicts(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			keys := lua.Keyspace(strings.ReplaceAll(tt.name, " ", "-"))
-			d := s.desk(t, NewBreaker(BreakerConfig{Redis: s.rdb, Keys: keys}), keys)
+			d := s.desk(t, NewBreaker(BreakerConfig{Keys: keys}), keys)
 			for _, k := range tt.attempts {
 				d.ends(1, "a", jobs.Attempt{Kind: k})
 			}

@@ -27,7 +27,7 @@ func onBoth(t *testing.T, test func(t *testing.T, s *store)) {
 
 func TestMovedClockIsWhatScriptsSee(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {
-		d := s.desk(t, NewBreaker(BreakerConfig{Redis: s.rdb}), keyspace)
+		d := s.desk(t, NewBreaker(BreakerConfig{}), keyspace)
 		d.ends(5, "a", bad)
 		d.pass(29 * time.Second)
 		d.stands(Open)

@@ -33,8 +33,8 @@ func (s *store) replica(t testing.TB, name string, q Quota, change ...func(*Gate
 // idle is a replica whose gate does not run yet.
 func (s *store) idle(name string, q Quota, change ...func(*GateConfig)) *replica {
 	r := &replica{
-		breaker: NewBreaker(BreakerConfig{Redis: s.rdb}),
-		limiter: NewLimiter(LimiterConfig{Redis: s.rdb, Quotas: map[string]Quota{"small": q}}),
+		breaker: NewBreaker(BreakerConfig{}),
+		limiter: NewLimiter(LimiterConfig{Quotas: map[string]Quota{"small": q}}),
 	}
 	config := GateConfig{Redis: s.rdb, Worker: name, Guards: []Guard{r.breaker, r.limiter}}
 	for _, c := range change {
@@ -59,7 +59,7 @@ func (r *replica) start(t testing.TB) {
 
 func (r *replica) inFlight(t testing.TB) int64 {
 	t.Helper()
-	states, err := r.limiter.State(context.Background())
+	states, err := r.limiter.state(context.Background(), r.config.Redis)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func TestLostReplyAdmitsOnce(t *testing.T) {
 		if n := r.inFlight(t); n != 0 {
 			t.Errorf("%d in flight at the end", n)
 		}
-		if c, _ := r.breaker.State(t.Context(), "small"); c[0].Failures != 1 {
+		if c, _ := Circuits(t.Context(), r.config.Redis, keyspace, "small"); c[0].Failures != 1 {
 			t.Errorf("%d failures counted, want 1", c[0].Failures)
 		}
 	})

@@ -192,7 +192,7 @@ func TestLimiterDoesAsItsModel(t *testing.T) {
 				TokensPerMinute:   60_000,
 				Concurrent:        rapid.SampledFrom([]int64{0, 2, 10}).Draw(t, "places"),
 			}}
-			m.desk = s.desk(t, NewLimiter(LimiterConfig{Redis: s.rdb, Keys: keys, Quotas: map[string]Quota{"small": m.quota}}), keys)
+			m.desk = s.desk(t, NewLimiter(LimiterConfig{Keys: keys, Quotas: map[string]Quota{"small": m.quota}}), keys)
 			t.Repeat(map[string]func(*rapid.T){"": m.check, "enter": m.Enter, "leave": m.Leave, "ask": m.Ask, "wait": m.Wait})
 		})
 	})

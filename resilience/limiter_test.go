@@ -15,13 +15,13 @@ import (
 func underQuota(t *testing.T, q Quota, test func(t *testing.T, d *desk)) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, s *store) {
-		test(t, s.desk(t, NewLimiter(LimiterConfig{Redis: s.rdb, Quotas: map[string]Quota{"small": q}}), keyspace))
+		test(t, s.desk(t, NewLimiter(LimiterConfig{Quotas: map[string]Quota{"small": q}}), keyspace))
 	})
 }
 
-func (d *desk) quota() QuotaState {
+func (d *desk) quota() quotaState {
 	d.t.Helper()
-	q, err := d.guard.(*Limiter).State(d.t.Context())
+	q, err := d.guard.(*Limiter).state(d.t.Context(), d.rdb)
 	if err != nil {
 		d.t.Fatal(err)
 	}

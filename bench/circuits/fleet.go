@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/drover-batch/drover/bench/process"
 	"github.com/drover-batch/drover/internal/config"
 	"github.com/drover-batch/drover/internal/lua"
@@ -82,11 +84,11 @@ func (f *fleet) live(ctx context.Context) (_ figures, err error) {
 	if err := f.submit(ctx, servers); err != nil {
 		return figures{}, err
 	}
-	return f.suffer(ctx, resilience.NewBreaker(resilience.BreakerConfig{Redis: servers.Redis, Keys: lua.Keyspace(f.name)}))
+	return f.suffer(ctx, servers.Redis)
 }
 
 // suffer lets the model die and come back.
-func (f *fleet) suffer(ctx context.Context, circuits *resilience.Breaker) (figures, error) {
+func (f *fleet) suffer(ctx context.Context, rdb redis.Cmdable) (figures, error) {
 	process.Pause(ctx, before)
 	if err := f.provider.SetFaults(nil, []simulator.Outage{{For: outage}}); err != nil {
 		return figures{}, err
@@ -94,7 +96,7 @@ func (f *fleet) suffer(ctx context.Context, circuits *resilience.Breaker) (figur
 	died := time.Now()
 	var opened time.Time
 	for opened.IsZero() && time.Since(died) < outage {
-		all, err := circuits.State(ctx, model)
+		all, err := resilience.Circuits(ctx, rdb, lua.Keyspace(f.name), model)
 		if err != nil {
 			return figures{}, err
 		}

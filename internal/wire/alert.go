@@ -31,7 +31,7 @@ func (w *Worker) herald(ctx context.Context) {
 }
 
 func (w *Worker) heralded(ctx context.Context) error {
-	return w.Ledger.Alerts(ctx, w.parts.Redis, func(a budget.Alert) error {
+	return w.ledger.Alerts(ctx, w.parts.Redis, func(a budget.Alert) error {
 		w.announce(ctx, a)
 		return nil
 	})

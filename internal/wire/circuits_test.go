@@ -31,8 +31,7 @@ func circuitScene(slots int) scene {
 // circuit is how the model's circuit stands for the fleet.
 func (w *world) circuit() resilience.Circuit {
 	w.Helper()
-	b := resilience.NewBreaker(resilience.BreakerConfig{Redis: w.client.Redis, Keys: w.client.keys})
-	all, err := b.State(w.ctx, "small")
+	all, err := resilience.Circuits(w.ctx, w.client.Redis, w.client.keys, "small")
 	w.must(err)
 	return all[0]
 }

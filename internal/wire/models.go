@@ -42,7 +42,7 @@ func (w *Worker) models() error {
 			Guardrails: c.Rails(name),
 			NewID:      crand.Text,
 			Worker:     w.parts.ID, Cache: w.recall, Stopping: w.stopping,
-			Budgeted: w.Ledger.Applies,
+			Budgeted: w.ledger.Applies,
 			Freed:    w.parts.Queue.Freed,
 			OnError: func(err error) {
 				if around.News(err.Error()) {

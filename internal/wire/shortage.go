@@ -51,10 +51,10 @@ func (w *Worker) affords(ctx context.Context, b *jobs.Batch) (bool, error) {
 		}
 		renamed = false
 		call := &jobs.Call{Batch: b.ID, Tenant: b.Tenant, Model: &m, Limit: b.Budget, Worst: need}
-		if need == 0 && m.Price == nil && w.Ledger.Applies(call) {
+		if need == 0 && m.Price == nil && w.ledger.Applies(call) {
 			continue
 		}
-		fits, err := w.Ledger.Fits(ctx, w.parts.Redis, call)
+		fits, err := w.ledger.Fits(ctx, w.parts.Redis, call)
 		if fits || err != nil {
 			return fits, err
 		}

@@ -35,8 +35,7 @@ func (s *Servers) Standstill(ctx context.Context, b *jobs.Batch) ([]string, erro
 			}
 		}
 	}
-	breaker := resilience.NewBreaker(resilience.BreakerConfig{Redis: s.Redis, Keys: s.keys})
-	circuits, err := breaker.State(ctx, s.config.Chains[b.Chain].Models...)
+	circuits, err := resilience.Circuits(ctx, s.Redis, s.keys, s.config.Chains[b.Chain].Models...)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/drover-batch/drover/budget"
 	"github.com/drover-batch/drover/internal/lua"
 	"github.com/drover-batch/drover/jobs"
+	"github.com/drover-batch/drover/queue"
 )
 
 // ErrNoSums says that Redis has no sums, which is not to say that nothing was
@@ -27,12 +28,16 @@ func (s *Servers) Sums(ctx context.Context, names ...string) ([]budget.Sum, erro
 	case epoch == "" && !s.Embedded:
 		return nil, ErrNoSums
 	case epoch == "":
-		records := budget.Records{InFlight: s.Queue.InFlight, Book: s.Queue.Book(ctx), Limits: s.Queue.Limits}
-		if err := s.Ledger.Rebuild(ctx, s.Redis, script, records); err != nil {
+		if err := s.Ledger.Rebuild(ctx, s.Redis, script, records(ctx, s.Queue)); err != nil {
 			return nil, err
 		}
 	}
 	return s.Ledger.Sums(ctx, s.Redis, names...)
+}
+
+// records is what the queue has of every call.
+func records(ctx context.Context, q *queue.Queue) budget.Records {
+	return budget.Records{InFlight: q.InFlight, Book: q.Book(ctx), Limits: q.Limits}
 }
 
 // Recount has a worker count what was spent anew from the book before the next

@@ -100,7 +100,7 @@ func every(ctx context.Context, period time.Duration, do func()) {
 // bookLapsed puts into the book what died with its worker: Redis may be lost,
 // and the money was spent all the same.
 func (w *Worker) bookLapsed(ctx context.Context) error {
-	lapsed, err := w.Ledger.Lapsed(ctx, w.parts.Redis)
+	lapsed, err := w.ledger.Lapsed(ctx, w.parts.Redis)
 	w.hears(ctx, err)
 	if err != nil || len(lapsed) == 0 {
 		return err
@@ -126,7 +126,7 @@ func (w *Worker) bookLapsed(ctx context.Context) error {
 			}
 			w.presumed(s, "its lease ended")
 		}
-		if err := w.Ledger.Booked(ctx, w.parts.Redis, s.Call); err != nil {
+		if err := w.ledger.Booked(ctx, w.parts.Redis, s.Call); err != nil {
 			return err
 		}
 	}

@@ -55,12 +55,10 @@ type Parts struct {
 
 // Worker takes jobs from the queue and answers them.
 type Worker struct {
-	Pool    *pool.Pool
-	Breaker *resilience.Breaker
-	Limiter *resilience.Limiter
-	Ledger  *budget.Ledger
+	Pool *pool.Pool
 
 	parts     Parts
+	ledger    *budget.Ledger
 	gate      *resilience.Gate
 	source    *queue.Source
 	log       *queue.CallLog
@@ -150,24 +148,22 @@ func (w *Worker) guards() error {
 	c := w.parts.Config
 	keys := lua.Keyspace(c.Redis.Prefix)
 	var err error
-	if w.Ledger, err = budget.New(budget.Config{Keys: keys, Budgets: budgets(c), Lease: c.Worker.Lease}); err != nil {
+	if w.ledger, err = budget.New(budget.Config{Keys: keys, Budgets: budgets(c), Lease: c.Worker.Lease}); err != nil {
 		return fmt.Errorf("reading the budgets: %w", err)
 	}
-	w.Breaker = resilience.NewBreaker(resilience.BreakerConfig{
-		Redis: w.parts.Redis, Keys: keys,
+	breaker := resilience.NewBreaker(resilience.BreakerConfig{
+		Keys:     keys,
 		Failures: c.Breaker.Failures, Recovery: c.Breaker.Recovery, Probes: c.Breaker.Probes,
 		Window: c.Breaker.Window, Volume: c.Breaker.Volume, Rate: c.Breaker.Rate,
 	})
-	w.Limiter = resilience.NewLimiter(resilience.LimiterConfig{Redis: w.parts.Redis, Keys: keys, Quotas: quotas(c), Patience: c.Retry.Patience})
+	limiter := resilience.NewLimiter(resilience.LimiterConfig{Keys: keys, Quotas: quotas(c), Patience: c.Retry.Patience})
 	w.gate = resilience.NewGate(resilience.GateConfig{
 		Redis: w.parts.Redis, Keys: keys, Worker: w.parts.ID,
-		Guards:     []resilience.Guard{w.Breaker, w.Ledger, w.Limiter},
+		Guards:     []resilience.Guard{breaker, w.ledger, limiter},
 		Lease:      c.Worker.Lease,
 		Generation: func() uint64 { return w.log.Generation() },
-		Rebuild: func(ctx context.Context) error {
-			return w.rebuild(ctx)
-		},
-		OnError: func(err error) { w.parts.Log.Warn().Err(err).Msg("the gate") },
+		Rebuild:    w.rebuild,
+		OnError:    func(err error) { w.parts.Log.Warn().Err(err).Msg("the gate") },
 	})
 	return nil
 }
@@ -180,7 +176,7 @@ func (w *Worker) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	added, err := w.Ledger.Announce(ctx, w.parts.Redis)
+	added, err := w.ledger.Announce(ctx, w.parts.Redis)
 	if err != nil || epoch != "" && !added {
 		return err
 	}
@@ -194,8 +190,7 @@ func (w *Worker) open(ctx context.Context) error {
 }
 
 func (w *Worker) rebuild(ctx context.Context) error {
-	q := w.parts.Queue
-	return w.Ledger.Rebuild(ctx, w.parts.Redis, w.gate.Script(), budget.Records{InFlight: q.InFlight, Book: q.Book(ctx), Limits: q.Limits})
+	return w.ledger.Rebuild(ctx, w.parts.Redis, w.gate.Script(), records(ctx, w.parts.Queue))
 }
 
 // Run works until taking ends, then stops as pool.Run does. Whatever it
