@@ -174,15 +174,6 @@ func Older(a, b *Lane) int {
 	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
 }
 
-// Deal is Next for a piece of that cost, and counts it.
-func (d *Dealer) Deal(lanes []*Lane, cost float64) *Lane {
-	l := d.Next(lanes)
-	if l != nil {
-		d.Take(l, cost)
-	}
-	return l
-}
-
 // Take counts a piece of that cost that a lane gets.
 func (d *Dealer) Take(l *Lane, cost float64) {
 	l.group.dealt++

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Schema is the JSON Schema of the file, for editors.
+// Schema is the JSON Schema of the file, for editors. docs/drover.schema.json is
+// made of it, see TestReferenceNamesEverySetting.
 func Schema() []byte {
 	root := schemaOf(reflect.TypeFor[document](), "")
 	root["$schema"] = "http://json-schema.org/draft-07/schema#"
