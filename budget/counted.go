@@ -81,6 +81,8 @@ func (l *Ledger) counting(ctx context.Context, rdb redis.Cmdable) (*Ledger, erro
 	return &all, nil
 }
 
+// foreign is the fund of a budget that only other replicas have, as far as its
+// sums go: who has it knows its limit.
 func (l *Ledger) foreign(text string) (*fund, error) {
 	var id identity
 	if err := json.Unmarshal([]byte(text), &id); err != nil {
@@ -90,6 +92,7 @@ func (l *Ledger) foreign(text string) (*fund, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := Budget{Name: id.Name, Tenant: id.Tenant, Model: id.Model, Window: id.Window, Location: zone}
-	return &fund{Budget: b, key: l.accountKey, cheaper: share(0), identity: text}, nil
+	f := newFund(Budget{Name: id.Name, Tenant: id.Tenant, Model: id.Model, Window: id.Window, Location: zone}, l.accountKey)
+	f.identity = text // to the letter, whichever build wrote it
+	return f, nil
 }

@@ -39,15 +39,14 @@ type turn struct {
 	account account
 }
 
-func newFund(b Budget, key func(string) string) (*fund, error) {
+func newFund(b Budget, key func(string) string) *fund {
 	if b.Location == nil {
 		b.Location = time.UTC
 	}
 	if b.Name == "" {
 		b.Name = defaultName(b)
 	}
-	f := &fund{Budget: b, key: key, alerts: shares(b.AlertAt), cheaper: share(b.CheaperAt), identity: identify(b)}
-	return f, f.validate()
+	return &fund{Budget: b, key: key, alerts: shares(b.AlertAt), cheaper: share(b.CheaperAt), identity: identify(b)}
 }
 
 func defaultName(b Budget) string {

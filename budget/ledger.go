@@ -64,8 +64,8 @@ func New(c Config) (*Ledger, error) {
 	}
 	names := map[string]bool{}
 	for i, b := range c.Budgets {
-		f, err := newFund(b, l.accountKey)
-		if err != nil {
+		f := newFund(b, l.accountKey)
+		if err := f.validate(); err != nil {
 			errs = append(errs, fmt.Errorf("budget %d: %w", i+1, err))
 			continue
 		}
