@@ -28,7 +28,6 @@ func (open) Enter(context.Context, *jobs.Call) (resilience.Pass, error) {
 	return resilience.Pass{}, nil
 }
 
-// Due implements Admission.
 func (open) Ahead(*jobs.Call) time.Duration { return 0 }
 
 func (open) Due(context.Context, *jobs.Call) time.Duration { return 0 }

@@ -76,11 +76,11 @@ func (b *Box) Close() {
 const ownSize = 32 << 10
 
 // Kit is what an allow-list allows, which jobs.CheckTools has checked. most
-// limits how often one job may call a tool, by its name, or each tool of a server
-// by SERVER.*, whichever entry of the list allows it. Servers
-// that were not needed so far are started, and it blocks until they have told
-// what tools they have, 30 seconds at the most. *Away: try again later. Other
-// errors are mistakes in the configuration.
+// limits how often one job may call a tool, by its name, or each tool of a
+// server by SERVER.*, whichever entry of the list allows it. Servers that were
+// not needed so far are started, and it blocks until they have told what tools
+// they have, 30 seconds at the most. *Away: try again later. Other errors are
+// mistakes in the configuration.
 func (b *Box) Kit(ctx context.Context, allowed []string, most map[string]int) (*Kit, error) {
 	all := map[string]*tool{} // by path
 	for _, e := range allowed {

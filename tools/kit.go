@@ -16,10 +16,9 @@ import (
 
 // tool is something that can be run.
 type tool struct {
-	jobs.Tool        // what the model is told; its name is fit for any provider
-	path      string // what allow-lists call it: doc.search, files.read
-	most      int    // calls that one job may make, 0 for no limit
-	size      int    // bytes of a result
+	jobs.Tool     // what the model is told; its name is fit for any provider
+	most      int // calls that one job may make, 0 for no limit
+	size      int // bytes of a result
 	run       func(ctx context.Context, d *jobs.Document, arguments json.RawMessage) (string, error)
 }
 

@@ -40,9 +40,8 @@ func ownTools(wanted string) map[string]*tool {
 		if wanted != "*" && wanted != name {
 			continue
 		}
-		path := jobs.DocumentTools + "." + name
-		found[path] = &tool{
-			Tool: jobs.Tool{Description: o.about, Schema: []byte(o.schema)}, path: path, size: ownSize,
+		found[jobs.DocumentTools+"."+name] = &tool{
+			Tool: jobs.Tool{Description: o.about, Schema: []byte(o.schema)}, size: ownSize,
 			run: func(_ context.Context, d *jobs.Document, arguments json.RawMessage) (string, error) {
 				if d.Type != "" {
 					return "", fmt.Errorf("the document is a picture (%s), not text", d.Type)
