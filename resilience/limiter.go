@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/drover-batch/drover/internal/lua"
@@ -180,5 +181,14 @@ func (l *Limiter) line(m *jobs.Model) *line {
 	}
 	return l.lines.quotas[name]
 }
+
+// lines holds the line of every quota that was asked for.
+type lines struct {
+	mu     sync.Mutex
+	quotas map[string]*line
+}
+
+// quotaOf names the quota that a model draws on.
+func quotaOf(m *jobs.Model) string { return cmp.Or(m.Quota, m.Name) }
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }

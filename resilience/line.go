@@ -1,7 +1,6 @@
 package resilience
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -16,7 +15,7 @@ import (
 
 const (
 	mostAsking = 1 << 16               // calls of a line at once; no limit in practice
-	moreRate   = 1.2                   // of the quota: the pacer must never be what holds it back
+	moreRate   = 1.2                   // of the quota: this must never be what holds it back
 	soonFree   = 50 * time.Millisecond // a refusal for lack of places asks again by then
 )
 
@@ -299,12 +298,3 @@ func (l *line) serve() {
 func latest(times ...time.Time) time.Time {
 	return slices.MaxFunc(times, time.Time.Compare)
 }
-
-// lines holds the line of every quota that was asked for.
-type lines struct {
-	mu     sync.Mutex
-	quotas map[string]*line
-}
-
-// quotaOf names the quota that a model draws on.
-func quotaOf(m *jobs.Model) string { return cmp.Or(m.Quota, m.Name) }
