@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/drover-batch/drover/internal/lua"
 	"github.com/drover-batch/drover/jobs"
@@ -19,13 +18,6 @@ import (
 // resumer is a guard that can take in again a call that is in flight already.
 type resumer interface {
 	Resume(*jobs.Call) lua.Step
-}
-
-// flight is a call that has entered and whose result the guards do not know.
-type flight struct {
-	call   *jobs.Call
-	since  time.Time
-	booked bool
 }
 
 // result is what the guards were told of a call.
