@@ -41,7 +41,7 @@ type CallLog struct {
 	above uint64        // the floor that all calls on record are above
 
 	mu         sync.Mutex
-	generation uint64 // counts how often the calls were counted
+	generation uint64 // how often calls were fenced off
 	open       map[string]*flight
 	next       *callGroup
 	ended      []string // and not on record yet

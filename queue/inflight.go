@@ -39,10 +39,11 @@ func (e *callEntry) spend() jobs.Spend {
 	}
 }
 
-// InFlight counts the calls of all workers that are on record and have not
-// ended, each at its worst case. Some may be in the book already. A call that
-// was admitted before and is not on record yet never will be: its Begin is
-// told ErrFenced. So whoever has lost the holds of calls knows them all again.
+// InFlight returns the calls of all workers that are on record and have not
+// ended, each at its worst case, the oldest first. Some may be in the book
+// already. It fences off the others: a call that was admitted before and is not
+// on record yet never will be, and its Begin returns ErrFenced. So whoever has
+// lost the holds of calls knows them all again.
 func (q *Queue) InFlight(ctx context.Context) ([]jobs.Spend, error) {
 	subjects, err := q.callLogs(ctx)
 	if err != nil {
@@ -54,14 +55,14 @@ func (q *Queue) InFlight(ctx context.Context) ([]jobs.Spend, error) {
 			return err
 		})
 		if err != nil {
-			return nil, fmt.Errorf("counting the calls in flight: %w", err)
+			return nil, fmt.Errorf("fencing off calls that are not on record: %w", err)
 		}
 	}
 	return q.OnRecord(ctx)
 }
 
-// OnRecord is InFlight without counting: a call may be on its way that is not
-// on record yet.
+// OnRecord is InFlight without the fence: a call may be on its way that is not on
+// record yet.
 func (q *Queue) OnRecord(ctx context.Context) ([]jobs.Spend, error) {
 	return q.openCalls(ctx, q.subject("calls", "*"))
 }
