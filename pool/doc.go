@@ -1,6 +1,6 @@
-// Package pool runs jobs: it lends them from a source, as many as it has free
-// slots and never more, hands each to a handler, keeps its lease alive
-// meanwhile and settles it as the handler decides.
+// Package pool runs jobs: a [Pool] lends them from a [Source], as many as it has
+// free slots or will have when they arrive, hands each to a handler, keeps its
+// lease alive meanwhile and settles it as the handler decides.
 //
 // One job's way through it:
 //
@@ -8,6 +8,13 @@
 //
 // Settling is storing an outcome (Done, Bury), or handing the job back (Defer,
 // Return). It does not stop when the worker does: it has its own time limit.
+//
+// # Slots
+//
+// A slot is there for calls. A handler gives its [Slot] to another job when it
+// has an answer and only what comes after it is to be done. While all slots are
+// taken, a few jobs of batches that would wait for one are worked on beyond
+// them: see [Pool].Newcomers.
 //
 // # Leases
 //

@@ -23,7 +23,7 @@ const (
 func (p *Pool) fetch(taking, working context.Context, free *slots, handlers *crew) {
 	pause := firstPause
 	for {
-		n := free.await(taking, max(1, p.Slots/8), p.extra())
+		n, beyond := free.await(taking, max(1, p.Slots/8), p.extra())
 		if n == 0 {
 			if taking.Err() != nil {
 				return
@@ -31,12 +31,12 @@ func (p *Pool) fetch(taking, working context.Context, free *slots, handlers *cre
 			continue
 		}
 		asked := time.Now()
-		lent, err := p.next(taking, n)
+		lent, err := p.next(taking, n, beyond)
 		for _, d := range lent {
-			turn := free.take(n < 0)
+			turn := free.take(beyond)
 			handlers.run(func() { p.serve(taking, working, d, turn) })
 		}
-		if n > 0 && len(lent) > 0 {
+		if !beyond && len(lent) > 0 {
 			free.asked(time.Since(asked))
 		}
 		switch {
@@ -47,18 +47,17 @@ func (p *Pool) fetch(taking, working context.Context, free *slots, handlers *cre
 			sleep(taking, pause/2+time.Duration(p.Random()*float64(pause/2)))
 			pause = min(2*pause, longPause)
 			continue
-		case n > 0 && len(lent) == 0 && time.Since(asked) < idlePause:
+		case !beyond && len(lent) == 0 && time.Since(asked) < idlePause:
 			sleep(taking, idlePause)
 		}
 		pause = firstPause
 	}
 }
 
-// next lends to n free slots or, if none is free and n extra ones are given as
-// negative, to newcomers.
-func (p *Pool) next(ctx context.Context, n int) ([]jobs.Delivery, error) {
-	if n < 0 {
-		return p.Newcomers(ctx, min(-n, newcomers))
+// next lends to n free slots or, beyond the slots, to up to n newcomers.
+func (p *Pool) next(ctx context.Context, n int, beyond bool) ([]jobs.Delivery, error) {
+	if beyond {
+		return p.Newcomers(ctx, min(n, newcomers))
 	}
 	return p.Source.Next(ctx, n)
 }

@@ -40,17 +40,15 @@ func newSlots(n int) *slots {
 // await blocks until jobs are wanted and returns how many are. It lingers for
 // a moment until there are enough of them, since asking for jobs one by one is
 // dear. While none are wanted it returns now and then how many may be worked on
-// beyond the slots, of extra ones, as a negative number. It returns 0 when the
-// context is done.
-func (s *slots) await(ctx context.Context, enough, extra int) int {
+// beyond the slots, of extra ones. It returns 0 when the context is done.
+func (s *slots) await(ctx context.Context, enough, extra int) (n int, beyond bool) {
 	var lingered, lookedOut <-chan time.Time
 	for {
 		if ctx.Err() != nil {
-			return 0
+			return 0, false
 		}
-		n := s.wanted()
-		if n >= enough {
-			return n
+		if n = s.wanted(); n >= enough {
+			return n, false
 		}
 		if n > 0 && lingered == nil {
 			t := time.NewTimer(linger)
@@ -65,13 +63,13 @@ func (s *slots) await(ctx context.Context, enough, extra int) int {
 		select {
 		case <-s.freed:
 		case <-lingered:
-			return s.wanted()
+			return s.wanted(), false
 		case <-lookedOut:
 			if n = s.wanted(); n > 0 {
-				return n
+				return n, false
 			}
 			if n = extra - s.beyond(); n > 0 {
-				return -n
+				return n, true
 			}
 			lookedOut = nil
 		case <-ctx.Done():

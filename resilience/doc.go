@@ -25,8 +25,8 @@
 //	go gate.Run(ctx) // keeps the calls in flight alive
 //
 // While one script is on its way, all that arrives waits for the next, which
-// takes it along. There is no timer in that: one call alone is sent at once,
-// a thousand share four round trips.
+// takes it along. One call alone is sent at once, a thousand share four round
+// trips. Where calls come in crowds a group lingers for a moment.
 //
 // Every operation is idempotent by the call's id, so a lost reply is asked for
 // again. A call whose worker dies lapses with its lease. While Redis is away
