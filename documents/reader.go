@@ -22,10 +22,6 @@ type Config struct {
 	// MaxBody is the most bytes a document may have. Default 32 MiB.
 	MaxBody int
 
-	// Endpoints are the urls that lines of an OpenAI batch file may ask for.
-	// Default /v1/chat/completions, /v1/responses and /v1/embeddings.
-	Endpoints []string
-
 	// Isolate reads PDF files in a sandbox only. By default pdftotext reads
 	// them, which is several times faster, if it is on the PATH.
 	Isolate bool
@@ -57,9 +53,6 @@ func NewReader(c Config) (*Reader, error) {
 	}
 	if c.MaxBody == 0 {
 		c.MaxBody = 32 << 20
-	}
-	if len(c.Endpoints) == 0 {
-		c.Endpoints = []string{"/v1/chat/completions", "/v1/responses", "/v1/embeddings"}
 	}
 	if c.Stdin == nil {
 		c.Stdin = os.Stdin

@@ -10,6 +10,9 @@ import (
 	"github.com/drover-batch/drover/jobs"
 )
 
+// endpoints are the urls that lines of an OpenAI batch file may ask for.
+var endpoints = []string{"/v1/chat/completions", "/v1/responses", "/v1/embeddings"}
+
 // looksLikeRequest recognises a line of an OpenAI batch file, even one that
 // lacks a member.
 func looksLikeRequest(v gjson.Result) bool {
@@ -26,9 +29,9 @@ func (s *source) request(n int, v gjson.Result) bool {
 		return s.problem(n, "has no custom_id", "give it a text of its own as custom_id")
 	case method.Str != "POST":
 		return s.problem(n, fmt.Sprintf("method %s is not supported", method.Raw), `use "POST"`)
-	case !slices.Contains(s.config.Endpoints, url.Str):
+	case !slices.Contains(endpoints, url.Str):
 		return s.problem(n, fmt.Sprintf("url %s is not supported", url.Raw),
-			"use "+strings.Join(s.config.Endpoints, " or "))
+			"use "+strings.Join(endpoints, " or "))
 	case !body.Exists():
 		return s.problem(n, "has no body", `put the request in "body"`)
 	case !body.IsObject():

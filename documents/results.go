@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -104,7 +103,7 @@ type decimal jobs.USD
 
 // MarshalJSON implements json.Marshaler.
 func (d decimal) MarshalJSON() ([]byte, error) {
-	return []byte(strings.Replace(jobs.USD(d).String(), "$", "", 1)), nil
+	return []byte(plainUSD(jobs.USD(d))), nil
 }
 
 // encode is v as JSON on one line, with <, > and & as they are.

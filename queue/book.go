@@ -85,7 +85,7 @@ func (q *Queue) page(ctx context.Context, j *journal, subject string) iter.Seq2[
 				yield(jobs.Spend{}, fmt.Errorf("reading the book: %w", err))
 				return
 			}
-			died, again := m.Headers().Get(statusHeader) == string(jobs.Dead), runOf(m.Headers()) > 1
+			died, again := isDead(m.Headers()), runOf(m.Headers()) > 1
 			for _, s := range entries {
 				if again && dead[s.Call] {
 					continue

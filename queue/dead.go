@@ -28,8 +28,8 @@ type DeadFilter struct {
 
 func (f DeadFilter) takes(h nats.Header) bool {
 	return (f.Kind == "" || h.Get(kindHeader) == string(f.Kind)) &&
-		(f.Tenant == "" || h.Get(tenantHeader) == token(f.Tenant)) &&
-		(f.Model == "" || slices.Contains(h.Values(modelHeader), token(f.Model)))
+		(f.Tenant == "" || h.Get(tenantHeader) == headerSafe(f.Tenant)) &&
+		(f.Model == "" || slices.Contains(h.Values(modelHeader), headerSafe(f.Model)))
 }
 
 // Dead yields the dead letters there are that the filter takes, the oldest

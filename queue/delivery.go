@@ -70,7 +70,7 @@ func (d *delivery) Settled(ctx context.Context) (bool, error) {
 	if newest(there) == d.job.Replaces {
 		return false, nil
 	}
-	if there != nil && there.Header.Get(statusHeader) == string(jobs.Dead) && runOf(there.Header) == d.job.Run {
+	if there != nil && isDead(there.Header) && runOf(there.Header) == d.job.Run {
 		letter, err := lastOn(ctx, d.q.dead, d.q.names.dead(d.job.Batch, d.job.ID))
 		if err != nil {
 			return false, fmt.Errorf("looking up the dead letter of job %s: %w", d.job.ID, err)

@@ -119,18 +119,18 @@ func (q *Queue) letterMsg(ctx context.Context, l *jobs.DeadLetter) (*nats.Msg, e
 	m.Header.Set(splitHeader, strconv.Itoa(len(outcome)))
 	m.Header.Set(seqHeader, strconv.FormatUint(l.Sequence, 10))
 	m.Header.Set(runHeader, strconv.Itoa(l.Job.Run))
-	m.Header.Set(tenantHeader, token(l.Outcome.Tenant))
+	m.Header.Set(tenantHeader, headerSafe(l.Outcome.Tenant))
 	m.Header.Set(kindHeader, string(l.Outcome.Kind))
 	for _, a := range l.Outcome.Attempts {
-		if model := token(a.Model); !slices.Contains(m.Header[modelHeader], model) {
+		if model := headerSafe(a.Model); !slices.Contains(m.Header[modelHeader], model) {
 			m.Header.Add(modelHeader, model)
 		}
 	}
 	return m, q.stow(ctx, m)
 }
 
-// token keeps a value from breaking out of its header.
-func token(s string) string {
+// headerSafe keeps a value from breaking out of its header.
+func headerSafe(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' {
 			return '?'
@@ -160,6 +160,9 @@ func (q *Queue) decodeLetter(ctx context.Context, h nats.Header, data []byte) (*
 	}
 	return l, nil
 }
+
+// isDead reports whether a message is the outcome of a job that died.
+func isDead(h nats.Header) bool { return h.Get(statusHeader) == string(jobs.Dead) }
 
 // runOf is the run a message says it is of, 0 if it does not.
 func runOf(h nats.Header) int {

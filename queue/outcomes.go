@@ -25,7 +25,7 @@ func (q *Queue) Outcomes(ctx context.Context, batch string) iter.Seq2[*jobs.Outc
 			if err == nil && runOf(m.Headers()) > 1 && dead[jobOf(m.Subject())] {
 				continue
 			}
-			if err == nil && m.Headers().Get(statusHeader) == string(jobs.Dead) {
+			if err == nil && isDead(m.Headers()) {
 				dead[jobOf(m.Subject())] = true
 			}
 			if !yield(m, err) {

@@ -30,7 +30,7 @@ type spend struct {
 // setSpends puts what the attempts cost into the message's headers, so that
 // the book can be read without any body.
 func setSpends(m *nats.Msg, tenant string, attempts []jobs.Attempt) {
-	m.Header.Set(tenantHeader, token(tenant))
+	m.Header.Set(tenantHeader, headerSafe(tenant))
 	var paid []spend
 	for _, a := range attempts {
 		if a.Cost != 0 {

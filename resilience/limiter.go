@@ -38,9 +38,6 @@ type LimiterConfig struct {
 	Keys   lua.Keyspace // default "drover"
 	Quotas map[string]Quota
 
-	// Horizon is how far ahead start times are reserved, default 1s.
-	Horizon time.Duration
-
 	// Patience is how long a call waits inside Gate.Enter for its turn in the
 	// local line; it is refused if that is likely to take longer. Default 30s.
 	Patience time.Duration
@@ -58,10 +55,12 @@ type Limiter struct {
 	forms  forms[report]
 }
 
+// horizon is how far ahead start times are reserved.
+const horizon = time.Second
+
 // NewLimiter makes the guard of the quotas.
 func NewLimiter(config LimiterConfig) *Limiter {
 	config.Keys = cmp.Or(config.Keys, "drover")
-	config.Horizon = cmp.Or(config.Horizon, time.Second)
 	config.Patience = cmp.Or(config.Patience, 30*time.Second)
 	return &Limiter{config: config, lines: lines{quotas: make(map[string]*line)}}
 }
@@ -116,7 +115,7 @@ func (l *Limiter) form(call *jobs.Call, r report) *lua.Form {
 	r.quota, r.worker = quotaOf(call.Model), call.Worker
 	return l.forms.of(r, func() *lua.Form {
 		q := l.config.Quotas[r.quota]
-		settings := fmt.Sprint(q.RequestsPerMinute, q.TokensPerMinute, q.Concurrent, l.config.Horizon.Microseconds())
+		settings := fmt.Sprint(q.RequestsPerMinute, q.TokensPerMinute, q.Concurrent, horizon.Microseconds())
 		f := &lua.Form{
 			Module: LimiterGuard,
 			Keys:   []string{l.key(r.quota), l.key(r.quota, "line")},
@@ -177,7 +176,7 @@ func (l *Limiter) line(m *jobs.Model) *line {
 	l.lines.mu.Lock()
 	defer l.lines.mu.Unlock()
 	if l.lines.quotas[name] == nil {
-		l.lines.quotas[name] = newLine(l.config.Quotas[name], l.config.Patience, l.config.Horizon)
+		l.lines.quotas[name] = newLine(l.config.Quotas[name], l.config.Patience)
 	}
 	return l.lines.quotas[name]
 }

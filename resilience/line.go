@@ -26,9 +26,9 @@ const (
 // limiter said that it may; so a crowd of waiting slots costs Redis next to
 // nothing. With every admission twice as many may ask at once.
 type line struct {
-	patience, horizon, gap time.Duration
-	concurrent             bool
-	unit                   unit
+	patience, gap time.Duration
+	concurrent    bool
+	unit          unit
 
 	mu      sync.Mutex
 	rate    *rate.Limiter
@@ -70,9 +70,9 @@ type inquiry func(heard func(Pass, error)) pending
 // pending blocks for the answer to what was asked.
 type pending func() (Pass, error)
 
-func newLine(q Quota, patience, horizon time.Duration) *line {
+func newLine(q Quota, patience time.Duration) *line {
 	l := &line{
-		patience: patience, horizon: horizon, concurrent: q.Concurrent > 0,
+		patience: patience, concurrent: q.Concurrent > 0,
 		unit: unit{q.RequestsPerMinute, q.TokensPerMinute},
 		rate: rate.NewLimiter(rate.Inf, 0), window: mostAsking,
 		charged: make(map[string]*place),
@@ -194,7 +194,7 @@ func (l *line) admitted(p *place, wait time.Duration) {
 	// The time since the line was empty is no measure of the pace, and that of a
 	// pause a poor one.
 	if l.shares.waiting > 0 && !l.last.IsZero() {
-		most := max(l.horizon, 2*l.gap) + l.pace
+		most := max(horizon, 2*l.gap) + l.pace
 		l.pace += (min(now.Sub(l.last), most) - l.pace) / 8
 	}
 	l.last = now
@@ -202,8 +202,8 @@ func (l *line) admitted(p *place, wait time.Duration) {
 		l.last = time.Time{}
 	}
 	// Whoever comes next is likely to be refused before then.
-	if l.gap > 0 && wait+l.gap > l.horizon {
-		l.until = latest(l.until, now.Add(wait+l.gap-l.horizon))
+	if l.gap > 0 && wait+l.gap > horizon {
+		l.until = latest(l.until, now.Add(wait+l.gap-horizon))
 	}
 }
 

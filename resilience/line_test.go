@@ -84,7 +84,7 @@ func queueUp(l *line, n int, ask func() (Pass, error)) (order []int, refused []*
 func inLine(t *testing.T, q Quota, patience time.Duration, test func(t *testing.T, l *line)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLine(q, patience, time.Second)
+		l := newLine(q, patience)
 		defer l.timer.Stop()
 		test(t, l)
 	})

@@ -1,6 +1,7 @@
 package resilience
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -66,11 +67,14 @@ func (r Retry) Delay(failures int, after time.Duration) time.Duration {
 	return max(after, min(bound, time.Duration(r.Random()*float64(bound))))
 }
 
+const (
+	retriesPerCall   = 0.2
+	retriesPerSecond = 1 // whatever the calls
+)
+
 // RetryBudget keeps the retries of a process a small part of its calls, so
 // that an outage cannot multiply traffic. The zero value is ready to use.
 type RetryBudget struct {
-	Ratio  float64 // retries per call, default 0.2
-	Floor  float64 // retries per second whatever the calls, default 1
 	Credit float64 // most retries saved up, and what it starts with; default 100
 
 	mu    sync.Mutex
@@ -86,7 +90,7 @@ func (b *RetryBudget) Call() {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.earn(or(b.Ratio, 0.2))
+	b.earn(retriesPerCall)
 }
 
 // Take reports whether a retry may be made now, and takes it from the budget.
@@ -106,17 +110,10 @@ func (b *RetryBudget) Take() bool {
 
 func (b *RetryBudget) earn(more float64) {
 	now := time.Now()
-	credit := or(b.Credit, 100)
+	credit := cmp.Or(b.Credit, 100)
 	if b.at.IsZero() {
 		b.at, b.saved = now, credit
 	}
-	b.saved = min(credit, b.saved+more+or(b.Floor, 1)*now.Sub(b.at).Seconds())
+	b.saved = min(credit, b.saved+more+retriesPerSecond*now.Sub(b.at).Seconds())
 	b.at = now
-}
-
-func or(value, otherwise float64) float64 {
-	if value > 0 {
-		return value
-	}
-	return otherwise
 }
