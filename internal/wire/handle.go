@@ -7,15 +7,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/drover-batch/drover/documents"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/pool"
 	"github.com/drover-batch/drover/queue"
 	"github.com/drover-batch/drover/resilience"
-	"github.com/drover-batch/drover/tools"
 )
 
 // unknownChain is how long a batch rests whose chain this worker does not
@@ -48,9 +45,11 @@ func (w *Worker) handle(ctx context.Context, d jobs.Delivery, slot *pool.Slot) j
 	}
 	calls, lost, done := w.beyond(ctx)
 	defer done()
-	task := resilience.Task{Job: job, Batch: batch, Request: request, Expires: d.Expires, Lost: lost, Settled: settled(d), Keep: d.Checkpoint, Slot: slot}
-	task.Dropped = func() bool { return w.source.Dropped(batch.ID) }
-	task.Outlook = func() jobs.Outlook { return w.source.Outlook(batch.ID) }
+	task := resilience.Task{
+		Job: job, Batch: batch, Request: request, Expires: d.Expires, Lost: lost, Settled: settled(d), Keep: d.Checkpoint, Slot: slot,
+		Dropped: func() bool { return w.source.Dropped(batch.ID) },
+		Outlook: func() jobs.Outlook { return w.source.Outlook(batch.ID) },
+	}
 	if err := w.demand(&task); err != nil {
 		return w.rests(batch, unknownChain, "this worker cannot check the batch's answers", err)
 	}
@@ -77,9 +76,6 @@ func (w *Worker) handle(ctx context.Context, d jobs.Delivery, slot *pool.Slot) j
 		}()
 	}
 	decision = chain.Run(calls, task)
-	if o := decision.Outcome; o != nil {
-		o.Worker = w.parts.ID
-	}
 	return decision
 }
 
@@ -135,49 +131,21 @@ func unaskable(j *jobs.Job, b *jobs.Batch, err error) *jobs.Outcome {
 	return o
 }
 
-// perBatch keeps what is made of the batches being worked on.
-type perBatch[T any] struct {
-	mu   sync.Mutex
-	made map[string]T
-}
-
-// kept bounds for how many batches it is kept; one too many is made again.
-const kept = 512
-
-func (p *perBatch[T]) of(b *jobs.Batch, produce func() (T, error)) (T, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if made, ok := p.made[b.ID]; ok {
-		return made, nil
+// beyond is the context of a job's calls. It outlives the lease: a call on its
+// way is paid for whether its answer is awaited or not, and the answer may
+// still be the first. lost is closed when the lease is.
+func (w *Worker) beyond(ctx context.Context) (calls context.Context, lost <-chan struct{}, done func()) {
+	calls, cut := context.WithCancelCause(w.calls)
+	gone := make(chan struct{})
+	inside := context.AfterFunc(ctx, func() {
+		if cause := context.Cause(ctx); errors.Is(cause, jobs.ErrLeaseLost) {
+			close(gone)
+		} else {
+			cut(cause)
+		}
+	})
+	return calls, gone, func() {
+		inside()
+		cut(nil)
 	}
-	made, err := produce()
-	if err != nil {
-		return made, err
-	}
-	if p.made == nil || len(p.made) >= kept {
-		p.made = make(map[string]T)
-	}
-	p.made[b.ID] = made
-	return made, nil
-}
-
-// prompts keeps the parsed prompts.
-type prompts struct{ perBatch[*documents.Prompt] }
-
-func (p *prompts) render(b *jobs.Batch, d *jobs.Document, kit *tools.Kit) (*jobs.Request, error) {
-	prompt, err := p.of(b, func() (*documents.Prompt, error) { return documents.ParsePrompt(b.Prompt, b.System) })
-	if err != nil {
-		return nil, fmt.Errorf("reading the batch's prompt: %w", err)
-	}
-	if kit == nil {
-		return prompt.Render(d)
-	}
-	if kit.ReadsDocument() {
-		prompt = prompt.WithoutText()
-	}
-	request, err := prompt.Render(d)
-	if err == nil {
-		request.Tools = kit.Tools()
-	}
-	return request, err
 }

@@ -51,6 +51,32 @@ func (r *recorded) Leave(ctx context.Context, c *jobs.Call, a *jobs.Attempt) err
 	return err
 }
 
+// admitting is the gate and the record of calls, shut while an answer would
+// have nowhere to wait.
+func (w *Worker) admitting() resilience.Admission {
+	r := &recorded{w.gate, w.gate, w.log}
+	if w.allowance != nil {
+		r.Admission = w.allowance
+	}
+	if w.spool == nil {
+		return r
+	}
+	return &sheltered{r, w.spool}
+}
+
+type sheltered struct {
+	resilience.Admission
+	spool *spool
+}
+
+// Enter implements resilience.Admission.
+func (s *sheltered) Enter(ctx context.Context, c *jobs.Call) (resilience.Pass, error) {
+	if err := s.spool.Trouble(); err != nil {
+		return resilience.Pass{}, err
+	}
+	return s.Admission.Enter(ctx, c)
+}
+
 // source lends deliveries that tell the gate and the record of calls what is
 // in the book.
 type source struct {

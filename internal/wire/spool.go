@@ -10,9 +10,7 @@ import (
 	"time"
 
 	"github.com/drover-batch/drover/internal/embedded"
-	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/queue"
-	"github.com/drover-batch/drover/resilience"
 )
 
 // SpoolFolder is the usual name of Parts.Spool, in the data folder.
@@ -163,50 +161,5 @@ func (w *Worker) farewell() {
 	if n := w.Spooled(); n > 0 {
 		w.parts.Log.Warn().Int("answers", n).Str("folder", w.parts.Spool).
 			Msgf("%d answers wait in %s: the next worker there stores them when NATS is back", n, w.parts.Spool)
-	}
-}
-
-// admitting is the gate and the record of calls, shut while an answer would
-// have nowhere to wait.
-func (w *Worker) admitting() resilience.Admission {
-	r := &recorded{w.gate, w.gate, w.log}
-	if w.allowance != nil {
-		r.Admission = w.allowance
-	}
-	if w.spool == nil {
-		return r
-	}
-	return &sheltered{r, w.spool}
-}
-
-type sheltered struct {
-	resilience.Admission
-	spool *spool
-}
-
-// Enter implements resilience.Admission.
-func (s *sheltered) Enter(ctx context.Context, c *jobs.Call) (resilience.Pass, error) {
-	if err := s.spool.Trouble(); err != nil {
-		return resilience.Pass{}, err
-	}
-	return s.Admission.Enter(ctx, c)
-}
-
-// beyond is the context of a job's calls. It outlives the lease: a call on its
-// way is paid for whether its answer is awaited or not, and the answer may
-// still be the first. lost is closed when the lease is.
-func (w *Worker) beyond(ctx context.Context) (calls context.Context, lost <-chan struct{}, done func()) {
-	calls, cut := context.WithCancelCause(w.calls)
-	gone := make(chan struct{})
-	inside := context.AfterFunc(ctx, func() {
-		if cause := context.Cause(ctx); errors.Is(cause, jobs.ErrLeaseLost) {
-			close(gone)
-		} else {
-			cut(cause)
-		}
-	})
-	return calls, gone, func() {
-		inside()
-		cut(nil)
 	}
 }

@@ -1,0 +1,57 @@
+package wire
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/drover-batch/drover/documents"
+	"github.com/drover-batch/drover/jobs"
+	"github.com/drover-batch/drover/tools"
+)
+
+// perBatch keeps what is made of the batches being worked on.
+type perBatch[T any] struct {
+	mu   sync.Mutex
+	made map[string]T
+}
+
+// kept bounds for how many batches it is kept; one too many is made again.
+const kept = 512
+
+func (p *perBatch[T]) of(b *jobs.Batch, produce func() (T, error)) (T, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if made, ok := p.made[b.ID]; ok {
+		return made, nil
+	}
+	made, err := produce()
+	if err != nil {
+		return made, err
+	}
+	if p.made == nil || len(p.made) >= kept {
+		p.made = make(map[string]T)
+	}
+	p.made[b.ID] = made
+	return made, nil
+}
+
+// prompts keeps the parsed prompts.
+type prompts struct{ perBatch[*documents.Prompt] }
+
+func (p *prompts) render(b *jobs.Batch, d *jobs.Document, kit *tools.Kit) (*jobs.Request, error) {
+	prompt, err := p.of(b, func() (*documents.Prompt, error) { return documents.ParsePrompt(b.Prompt, b.System) })
+	if err != nil {
+		return nil, fmt.Errorf("reading the batch's prompt: %w", err)
+	}
+	if kit == nil {
+		return prompt.Render(d)
+	}
+	if kit.ReadsDocument() {
+		prompt = prompt.WithoutText()
+	}
+	request, err := prompt.Render(d)
+	if err == nil {
+		request.Tools = kit.Tools()
+	}
+	return request, err
+}
