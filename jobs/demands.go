@@ -120,8 +120,9 @@ type Rejection struct {
 	Flaws  []Flaw `json:"flaws"`
 }
 
-// Digest is the same for the same demands and policy, and empty for none.
-func (b *Batch) Digest() string {
+// DemandsDigest is the same for the same demands of answers and the same way with
+// documents that are too long, and empty for none of either.
+func (b *Batch) DemandsDigest() string {
 	if !b.Answer.Any() && b.Overflow.Resort() == "" {
 		return ""
 	}

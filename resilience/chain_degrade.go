@@ -28,7 +28,7 @@ func RequestKey(tenant, chain string, r *jobs.Request) string {
 // is part of it: one that passed fewer checks never stands in.
 func CacheKey(b *jobs.Batch, r *jobs.Request) string {
 	chain := b.Chain
-	if d := b.Digest(); d != "" {
+	if d := b.DemandsDigest(); d != "" {
 		chain += "\x00" + d
 	}
 	return RequestKey(b.Tenant, chain, r)

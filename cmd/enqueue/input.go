@@ -134,7 +134,7 @@ func (in *input) batch(c *config.Config, paths []string) (*jobs.Batch, *document
 // its paths.
 func (in *input) sameness(b *jobs.Batch) []string {
 	parts := append([]string{b.Tenant, b.Chain, b.Prompt, b.System}, in.asked...)
-	if d := b.Digest(); d != "" {
+	if d := b.DemandsDigest(); d != "" {
 		parts = append(parts, d)
 	}
 	return parts
