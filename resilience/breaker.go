@@ -44,7 +44,7 @@ type BreakerConfig struct {
 type Breaker struct {
 	config   BreakerConfig
 	settings string // as breaker.lua reads them
-	forms    forms[told]
+	forms    forms[circuitReport]
 }
 
 // NewBreaker makes the guard of the circuits.
@@ -75,14 +75,14 @@ func (b *Breaker) Leave(call *jobs.Call, a *jobs.Attempt) lua.Step {
 	return b.step(call, a.Kind.Verdict())
 }
 
-// told is what the breaker is told of a call; most are told the same.
-type told struct {
+// circuitReport is what the breaker is told of a call; most are told the same.
+type circuitReport struct {
 	model, worker string
 	verdict       jobs.Verdict // "" of an Enter
 }
 
 func (b *Breaker) step(call *jobs.Call, v jobs.Verdict) lua.Step {
-	t := told{call.Model.Name, call.Worker, v}
+	t := circuitReport{call.Model.Name, call.Worker, v}
 	return b.forms.of(t, func() *lua.Form {
 		f := &lua.Form{Module: BreakerGuard, Keys: []string{circuitKey(b.config.Keys, t.model)}, Args: []string{t.worker, b.settings}}
 		if v != "" {

@@ -21,31 +21,31 @@ type Alerted struct {
 	Text    string    `json:"text"` // all of it in a sentence
 }
 
-// herald hands on the alerts of soft limits, apart from everything else: a
-// webhook may take its time.
-func (w *Worker) herald(ctx context.Context) {
+// handOnAlerts hands on the alerts of soft limits, apart from everything else:
+// a webhook may take its time.
+func (w *Worker) handOnAlerts(ctx context.Context) {
 	var trouble murmur
 	every(ctx, 5*time.Second, func() {
-		trouble.tell(ctx, w.parts.Log, w.heralded(ctx), "looking for alerts")
+		trouble.tell(ctx, w.parts.Log, w.handOnDue(ctx), "looking for alerts")
 	})
 }
 
-func (w *Worker) heralded(ctx context.Context) error {
+func (w *Worker) handOnDue(ctx context.Context) error {
 	return w.ledger.Alerts(ctx, w.parts.Redis, func(a budget.Alert) error {
 		w.announce(ctx, a)
 		return nil
 	})
 }
 
-// lastWord hands on the alerts of the last calls: where Redis ends with this
+// handOnLast hands on the alerts of the last calls: where Redis ends with this
 // process, nobody else will. One that is to stop at once says nothing more.
-func (w *Worker) lastWord(working context.Context) {
+func (w *Worker) handOnLast(working context.Context) {
 	if working.Err() != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(working, 5*time.Second)
 	defer cancel()
-	if err := w.heralded(ctx); err != nil {
+	if err := w.handOnDue(ctx); err != nil {
 		w.parts.Log.Debug().Err(err).Msg("looking for the last alerts")
 	}
 }

@@ -43,7 +43,7 @@ func (w *Worker) handle(ctx context.Context, d jobs.Delivery, slot *pool.Slot) j
 	if err != nil {
 		return jobs.Decision{Outcome: unaskable(job, batch, err)}
 	}
-	calls, lost, done := w.beyond(ctx)
+	calls, lost, done := w.callContext(ctx)
 	defer done()
 	task := resilience.Task{
 		Job: job, Batch: batch, Request: request, Expires: d.Expires, Lost: lost, Settled: settled(d), Keep: d.Checkpoint, Slot: slot,
@@ -131,10 +131,10 @@ func unaskable(j *jobs.Job, b *jobs.Batch, err error) *jobs.Outcome {
 	return o
 }
 
-// beyond is the context of a job's calls. It outlives the lease: a call on its
-// way is paid for whether its answer is awaited or not, and the answer may
+// callContext is the context of a job's calls. It outlives the lease: a call on
+// its way is paid for whether its answer is awaited or not, and the answer may
 // still be the first. lost is closed when the lease is.
-func (w *Worker) beyond(ctx context.Context) (calls context.Context, lost <-chan struct{}, done func()) {
+func (w *Worker) callContext(ctx context.Context) (calls context.Context, lost <-chan struct{}, done func()) {
 	calls, cut := context.WithCancelCause(w.calls)
 	gone := make(chan struct{})
 	inside := context.AfterFunc(ctx, func() {

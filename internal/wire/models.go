@@ -37,7 +37,7 @@ func (w *Worker) models() error {
 	around := &resilience.Recent{Every: 10 * time.Minute}
 	for name, from := range c.Chains {
 		chain := &resilience.Chain{
-			Name: name, Gate: w.admitting(), Retry: retry, Patience: c.Retry.Patience,
+			Name: name, Gate: w.admission(), Retry: retry, Patience: c.Retry.Patience,
 			WhenLimited: from.WhenLimited, Detours: detours, Outages: outages,
 			Guardrails: c.Rails(name),
 			NewID:      crand.Text,

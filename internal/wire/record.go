@@ -51,9 +51,9 @@ func (r *recorded) Leave(ctx context.Context, c *jobs.Call, a *jobs.Attempt) err
 	return err
 }
 
-// admitting is the gate and the record of calls, shut while an answer would
+// admission is the gate and the record of calls, shut while an answer would
 // have nowhere to wait.
-func (w *Worker) admitting() resilience.Admission {
+func (w *Worker) admission() resilience.Admission {
 	r := &recorded{w.gate, w.gate, w.log}
 	if w.allowance != nil {
 		r.Admission = w.allowance

@@ -156,8 +156,8 @@ func (w *Worker) stored(s queue.Stored) {
 	}
 }
 
-// farewell says what is left for the next process.
-func (w *Worker) farewell() {
+// tellLeft says what is left for the next process.
+func (w *Worker) tellLeft() {
 	if n := w.Spooled(); n > 0 {
 		w.parts.Log.Warn().Int("answers", n).Str("folder", w.parts.Spool).
 			Msgf("%d answers wait in %s: the next worker there stores them when NATS is back", n, w.parts.Spool)

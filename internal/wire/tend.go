@@ -16,15 +16,15 @@ import (
 
 // tend does every few seconds what some replica has to do for the fleet.
 func (w *Worker) tend(ctx context.Context) {
-	w.deaf = time.Now()
+	w.unreached = time.Now()
 	var trouble murmur
 	every(ctx, 5*time.Second, func() {
 		err := w.bookLapsed(ctx)
 		if err != nil {
-			w.deaf = time.Now()
+			w.unreached = time.Now()
 		}
 		trouble.tell(ctx, w.parts.Log, errors.Join(err, w.sweep(ctx), w.goOn(ctx)), "looking after budgets")
-		w.keepsUp()
+		w.tellOfBehind()
 		if w.spool != nil {
 			if err := w.spool.adopt(); err != nil {
 				w.parts.Log.Warn().Err(err).Msg("looking for answers of workers that died")
@@ -37,14 +37,14 @@ func (w *Worker) tend(ctx context.Context) {
 // keeps up. No jobs are taken from three seconds on.
 func (w *Worker) Behind() time.Duration { return w.source.Behind() }
 
-// keepsUp says once that NATS does not, and once that it does again.
-func (w *Worker) keepsUp() {
+// tellOfBehind says once that NATS does not keep up, and once that it does again.
+func (w *Worker) tellOfBehind() {
 	switch behind := w.Behind(); {
-	case behind >= 5*time.Second && !w.slow:
-		w.slow = true
+	case behind >= 5*time.Second && !w.toldBehind:
+		w.toldBehind = true
 		w.parts.Log.Warn().Stringer("behind", behind.Round(time.Second)).Msg("NATS is behind with acknowledgements, each of which it syncs to its disk: jobs are taken as fast as it keeps up")
-	case behind == 0 && w.slow:
-		w.slow = false
+	case behind == 0 && w.toldBehind:
+		w.toldBehind = false
 		w.parts.Log.Info().Msg("NATS keeps up with acknowledgements again")
 	}
 }
@@ -66,16 +66,16 @@ func (m *murmur) tell(ctx context.Context, log zerolog.Logger, err error, doing 
 	m.last = text
 }
 
-// hears says once that Redis is away, and once that it is back. With an allowance
-// calls go on, which is told where it is used.
-func (w *Worker) hears(ctx context.Context, err error) {
+// tellOfRedis says once that Redis is away, and once that it is back. With an
+// allowance calls go on, which is told where it is used.
+func (w *Worker) tellOfRedis(ctx context.Context, err error) {
 	switch {
 	case ctx.Err() != nil || w.allowance != nil:
-	case err != nil && !w.cutOff:
-		w.cutOff = true
+	case err != nil && !w.toldAway:
+		w.toldAway = true
 		w.parts.Log.Warn().Err(err).Msg("Redis is away: running calls finish, and no new ones are made until it is back")
-	case err == nil && w.cutOff:
-		w.cutOff = false
+	case err == nil && w.toldAway:
+		w.toldAway = false
 		w.parts.Log.Info().Msg("Redis is back")
 	}
 }
@@ -101,7 +101,7 @@ func every(ctx context.Context, period time.Duration, do func()) {
 // and the money was spent all the same.
 func (w *Worker) bookLapsed(ctx context.Context) error {
 	lapsed, err := w.ledger.Lapsed(ctx, w.parts.Redis)
-	w.hears(ctx, err)
+	w.tellOfRedis(ctx, err)
 	if err != nil || len(lapsed) == 0 {
 		return err
 	}
@@ -141,7 +141,7 @@ const silence = 5
 // any more: their worker died, and so did Redis, or both died between an
 // answer and its outcome.
 func (w *Worker) sweep(ctx context.Context) error {
-	if time.Since(w.swept) < w.parts.Config.Worker.Lease || time.Since(w.deaf) < w.parts.Config.Worker.Lease {
+	if time.Since(w.swept) < w.parts.Config.Worker.Lease || time.Since(w.unreached) < w.parts.Config.Worker.Lease {
 		return nil // those who were cut off with us may just be coming back
 	}
 	w.swept = time.Now()

@@ -71,13 +71,13 @@ type Worker struct {
 	standards perBatch[*answers.Standard]
 	resting   resilience.Recent // why batches rest
 
-	calls    context.Context // ends when those on their way are cut short
-	stopping chan struct{}
-	stop     sync.Once
-	swept    time.Time // when sweep last looked
-	deaf     time.Time // when the shared state could last not be asked
-	slow     bool      // it was said that NATS is behind
-	cutOff   bool      // it was said that Redis is away
+	calls      context.Context // ends when those on their way are cut short
+	stopping   chan struct{}
+	stop       sync.Once
+	swept      time.Time // when sweep last looked
+	unreached  time.Time // when the shared state could last not be asked
+	toldBehind bool      // it was said that NATS is behind
+	toldAway   bool      // it was said that Redis is away
 
 	shortages *queue.Shortages
 	webhook   *webhook // nil if there is none
@@ -200,8 +200,8 @@ func (w *Worker) Run(taking, working context.Context) error {
 	beating, stop := context.WithCancel(context.WithoutCancel(working))
 	background.Go(func() { w.gate.Run(beating) })
 	background.Go(func() { w.tend(beating) })
-	background.Go(func() { w.herald(beating) })
-	background.Go(func() { w.parts.Queue.KeepRoom(beating, w.crowded) })
+	background.Go(func() { w.handOnAlerts(beating) })
+	background.Go(func() { w.parts.Queue.KeepRoom(beating, w.tellOfRoom) })
 	background.Go(func() { w.spool.run(beating) })
 	calls, cut := context.WithCancelCause(working)
 	w.calls = calls
@@ -220,14 +220,14 @@ func (w *Worker) Run(taking, working context.Context) error {
 	cut(nil)
 	stop()
 	background.Wait()
-	w.lastWord(working)
-	w.farewell()
+	w.handOnLast(working)
+	w.tellLeft()
 	w.log.Close(context.WithoutCancel(working))
 	return errors.Join(w.source.Close(), w.spool.close())
 }
 
-// crowded says once that nothing can be stored, and once that it can again.
-func (w *Worker) crowded(why error) {
+// tellOfRoom says once that nothing can be stored, and once that it can again.
+func (w *Worker) tellOfRoom(why error) {
 	if why == nil {
 		w.parts.Log.Info().Msg("NATS has room again: going on")
 		return
