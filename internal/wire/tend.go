@@ -24,7 +24,7 @@ func (w *Worker) tend(ctx context.Context) {
 			w.unreached = time.Now()
 		}
 		trouble.tell(ctx, w.parts.Log, errors.Join(err, w.sweep(ctx), w.goOn(ctx)), "looking after budgets")
-		w.tellOfBehind()
+		w.keepsUp()
 		if w.spool != nil {
 			if err := w.spool.adopt(); err != nil {
 				w.parts.Log.Warn().Err(err).Msg("looking for answers of workers that died")
@@ -37,8 +37,8 @@ func (w *Worker) tend(ctx context.Context) {
 // keeps up. No jobs are taken from three seconds on.
 func (w *Worker) Behind() time.Duration { return w.source.Behind() }
 
-// tellOfBehind says once that NATS does not keep up, and once that it does again.
-func (w *Worker) tellOfBehind() {
+// keepsUp says once that NATS does not, and once that it does again.
+func (w *Worker) keepsUp() {
 	switch behind := w.Behind(); {
 	case behind >= 5*time.Second && !w.toldBehind:
 		w.toldBehind = true
