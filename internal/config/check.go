@@ -12,7 +12,7 @@ import (
 
 // check holds the settings against each other. What each may be alone was
 // seen to when it was read.
-func (l *ledger) check(c *Config) {
+func (l *report) check(c *Config) {
 	l.checkChains(c)
 	for i := range c.Budgets {
 		l.checkBudget(c, i)
@@ -31,7 +31,7 @@ func (l *ledger) check(c *Config) {
 	l.checkTools(c)
 }
 
-func (l *ledger) checkAlerts(a *Alerts) {
+func (l *report) checkAlerts(a *Alerts) {
 	u, err := url.Parse(a.Webhook)
 	if a.Webhook != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil) {
 		l.wrong("alerts.webhook", "alerts.webhook must be an address such as https://example.com/alerts, without a user or password")
@@ -44,7 +44,7 @@ func (l *ledger) checkAlerts(a *Alerts) {
 	}
 }
 
-func (l *ledger) checkChains(c *Config) {
+func (l *report) checkChains(c *Config) {
 	models := slices.Collect(maps.Keys(c.Models))
 	if len(models) == 0 && l.sound("models") {
 		l.wrong("models", "models is missing: name at least one model to ask")
@@ -72,7 +72,7 @@ func (l *ledger) checkChains(c *Config) {
 	}
 }
 
-func (l *ledger) checkBudget(c *Config, i int) {
+func (l *report) checkBudget(c *Config, i int) {
 	path, b := fmt.Sprintf("budgets[%d]", i), &c.Budgets[i]
 	if !l.sound(path) {
 		return
@@ -108,13 +108,13 @@ func (b *Budget) title() string {
 
 var validPrefix = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
 
-func (l *ledger) checkPrefix(path, text string) {
+func (l *report) checkPrefix(path, text string) {
 	if !validPrefix.MatchString(text) {
 		l.wrong(path, "%s must be 1 to 32 small letters, digits, '-' or '_'", path)
 	}
 }
 
-func (l *ledger) checkHTTP(c *Config) {
+func (l *report) checkHTTP(c *Config) {
 	if c.Worker.HTTP == "off" {
 		c.Worker.HTTP = ""
 		return
@@ -124,7 +124,7 @@ func (l *ledger) checkHTTP(c *Config) {
 	}
 }
 
-func (l *ledger) checkServers(c *Config) {
+func (l *report) checkServers(c *Config) {
 	for path, name := range map[string]string{"nats.password_env": c.NATS.PasswordEnv, "redis.password_env": c.Redis.PasswordEnv, "redis.sentinel_password_env": c.Redis.SentinelPasswordEnv} {
 		l.checkVariable(path, name)
 	}
@@ -150,7 +150,7 @@ func (l *ledger) checkServers(c *Config) {
 	}
 }
 
-func (l *ledger) checkMonitor(list string) {
+func (l *report) checkMonitor(list string) {
 	for one := range strings.SplitSeq(list, ",") {
 		u, err := url.Parse(strings.TrimSpace(one))
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
@@ -162,7 +162,7 @@ func (l *ledger) checkMonitor(list string) {
 
 // noPasswords refuses them in the addresses that the file gives; those in the
 // environment may have one.
-func (l *ledger) noPasswords(doc *document) {
+func (l *report) noPasswords(doc *document) {
 	for path, text := range map[string]string{"nats.url": doc.NATS.URL, "redis.url": doc.Redis.URL} {
 		for one := range strings.SplitSeq(text, ",") {
 			if one = strings.TrimSpace(one); !strings.Contains(one, "://") {

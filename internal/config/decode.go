@@ -16,12 +16,12 @@ import (
 // decoder puts a YAML file into a document and remembers where every setting
 // stood. It goes over the syntax tree itself, since that alone knows the lines.
 type decoder struct {
-	*ledger
+	*report
 	anchors map[string]ast.Node
 }
 
 // decode reports whether the file could be read at all.
-func (l *ledger) decode(data []byte, into *document) bool {
+func (l *report) decode(data []byte, into *document) bool {
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		l.unreadable(err)
@@ -40,7 +40,7 @@ func (l *ledger) decode(data []byte, into *document) bool {
 	return true
 }
 
-func (l *ledger) unreadable(err error) {
+func (l *report) unreadable(err error) {
 	at := place{name: l.name}
 	text := err.Error()
 	if e, ok := errors.AsType[yaml.Error](err); ok {

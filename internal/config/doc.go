@@ -12,12 +12,12 @@
 // # Environment
 //
 // Every setting that is a single value outside of the lists and the tables of
-// models, quotas, chains, budgets and tool servers has a variable: its path in the file, in
-// capitals, joined by underscores, after DROVER_. So DROVER_WORKER_SLOTS is
-// worker.slots and DROVER_RETRY_BASE is retry.base. NATS_URL and REDIS_URL are
-// short for DROVER_NATS_URL and DROVER_REDIS_URL. An empty variable counts as
-// not set. A variable that looks like a misspelt one of these is an error;
-// others are left alone.
+// models, quotas, chains, budgets and tool servers has a variable: its path in
+// the file, in capitals, joined by underscores, after DROVER_. So
+// DROVER_WORKER_SLOTS is worker.slots and DROVER_RETRY_BASE is retry.base.
+// NATS_URL and REDIS_URL are short for DROVER_NATS_URL and DROVER_REDIS_URL. An
+// empty variable counts as not set. A variable that looks like a misspelt one of
+// these is an error; others are left alone.
 //
 // # Secrets
 //

@@ -61,7 +61,7 @@ func Load(s Source) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &ledger{name: name, places: map[string]place{}}
+	l := &report{name: name, places: map[string]place{}}
 	doc := &document{}
 	fillDefaults(reflect.ValueOf(doc).Elem())
 	if !l.decode(data, doc) {
@@ -85,7 +85,7 @@ func Load(s Source) (*Config, error) {
 }
 
 // prices looks a price up in the file first, and then in the built-in list.
-func (l *ledger) prices(path string, s Source) func(string) (jobs.Price, bool) {
+func (l *report) prices(path string, s Source) func(string) (jobs.Price, bool) {
 	if path == "" || s.PriceFile == nil {
 		return s.Price
 	}
@@ -134,7 +134,7 @@ func environment(environ []string) map[string]string {
 }
 
 // overlay applies the environment and then the flags.
-func (l *ledger) overlay(doc *document, env map[string]string, flags []Flag) {
+func (l *report) overlay(doc *document, env map[string]string, flags []Flag) {
 	all := settings(reflect.ValueOf(doc).Elem(), "")
 	for _, short := range []string{"NATS_URL", "REDIS_URL"} {
 		if value, ok := env[short]; ok {
@@ -161,7 +161,7 @@ func (l *ledger) overlay(doc *document, env map[string]string, flags []Flag) {
 	}
 }
 
-func (l *ledger) set(s setting, at place, text string) {
+func (l *report) set(s setting, at place, text string) {
 	if err := setScalar(s.value, text, s.tag); err != nil {
 		l.wrongAt(at, s.path, "%s must be %v", s.path, err)
 		return

@@ -29,9 +29,9 @@ type problem struct {
 	text string
 }
 
-// ledger remembers where every setting was written last, and what is wrong
+// report remembers where every setting was written last, and what is wrong
 // with them.
-type ledger struct {
+type report struct {
 	name     string // of the file
 	places   map[string]place
 	problems []problem
@@ -39,15 +39,15 @@ type ledger struct {
 
 // wrong notes a problem with the setting at the path, at the place of what
 // was written there or, if nothing was, around it.
-func (l *ledger) wrong(path, format string, args ...any) {
+func (l *report) wrong(path, format string, args ...any) {
 	l.wrongAt(l.place(path), path, format, args...)
 }
 
-func (l *ledger) wrongAt(at place, path, format string, args ...any) {
+func (l *report) wrongAt(at place, path, format string, args ...any) {
 	l.problems = append(l.problems, problem{at, path, fmt.Sprintf(format, args...)})
 }
 
-func (l *ledger) place(path string) place {
+func (l *report) place(path string) place {
 	for path != "" {
 		if at, ok := l.places[path]; ok {
 			return at
@@ -59,14 +59,14 @@ func (l *ledger) place(path string) place {
 
 // sound reports whether nothing is wrong yet at the path or below it: what
 // could not be read need not be checked as well.
-func (l *ledger) sound(path string) bool {
+func (l *report) sound(path string) bool {
 	return !slices.ContainsFunc(l.problems, func(p problem) bool {
 		return p.path == path || strings.HasPrefix(p.path, path+".") || strings.HasPrefix(p.path, path+"[")
 	})
 }
 
 // err is all problems, one a line, in the order of the file.
-func (l *ledger) err() error {
+func (l *report) err() error {
 	slices.SortStableFunc(l.problems, func(a, b problem) int {
 		if (a.at.line == 0) != (b.at.line == 0) {
 			return cmp.Compare(b.at.line, a.at.line) // the file first

@@ -24,7 +24,7 @@ var home = map[string]struct{ url, key string }{
 }
 
 // resolve turns the file's models into those of the domain.
-func (l *ledger) resolve(doc *document, prices func(string) (jobs.Price, bool)) {
+func (l *report) resolve(doc *document, prices func(string) (jobs.Price, bool)) {
 	c := &doc.Config
 	c.Models, c.ListedAs = make(map[string]jobs.Model, len(doc.Models)), make(map[string]string)
 	c.keys = make(map[string]keySource, len(doc.Models))
@@ -74,7 +74,7 @@ func (m *model) can(set *bool) bool {
 
 // lookUp finds a price in the lists: of a model that says under which name it
 // is there, or of one at its provider's own address.
-func (l *ledger) lookUp(path, as string, atHome bool, upstream string, prices func(string) (jobs.Price, bool)) *jobs.Price {
+func (l *report) lookUp(path, as string, atHome bool, upstream string, prices func(string) (jobs.Price, bool)) *jobs.Price {
 	if prices == nil || as == "" && !atHome {
 		return nil
 	}
@@ -90,7 +90,7 @@ func (l *ledger) lookUp(path, as string, atHome bool, upstream string, prices fu
 
 // fitPrice gives a model the context that its listed price holds for, unless it
 // has a smaller one: many providers charge more for long inputs.
-func (l *ledger) fitPrice(path string, m *jobs.Model) {
+func (l *report) fitPrice(path string, m *jobs.Model) {
 	if m.Price.UpTo == 0 {
 		return
 	}
@@ -120,7 +120,7 @@ func (p *price) resolve() *jobs.Price {
 }
 
 // resolveChains gives a file with one model and no chain the obvious one.
-func (l *ledger) resolveChains(doc *document) {
+func (l *report) resolveChains(doc *document) {
 	if len(doc.Chains) > 0 || len(doc.Models) != 1 {
 		return
 	}
@@ -132,7 +132,7 @@ func (l *ledger) resolveChains(doc *document) {
 // printed.
 var variableName = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
 
-func (l *ledger) checkModel(path string, m model, quotas map[string]Quota) {
+func (l *report) checkModel(path string, m model, quotas map[string]Quota) {
 	if m.Provider == "" {
 		l.wrong(path, "%s.provider is missing: use openai, openai-responses, openai-embeddings, anthropic, gemini or simulator", path)
 	}
@@ -154,7 +154,7 @@ func (l *ledger) checkModel(path string, m model, quotas map[string]Quota) {
 	}
 }
 
-func (l *ledger) checkURL(path, text string) {
+func (l *report) checkURL(path, text string) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
@@ -164,13 +164,13 @@ func (l *ledger) checkURL(path, text string) {
 	}
 }
 
-func (l *ledger) checkVariable(path, name string) {
+func (l *report) checkVariable(path, name string) {
 	if name != "" && !variableName.MatchString(name) {
 		l.wrong(path, "%s must be the name of an environment variable, in capitals such as OPENAI_API_KEY; the secret itself does not belong here", path)
 	}
 }
 
-func (l *ledger) checkPrice(path string, p price) {
+func (l *report) checkPrice(path string, p price) {
 	if p.Input == nil || p.Output == nil {
 		l.wrong(path, "%s needs both input and output, in dollars per million tokens; write 0 for what is free", path)
 	}

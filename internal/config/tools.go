@@ -82,7 +82,7 @@ var (
 	anyEnvName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
-func (l *ledger) checkTools(c *Config) {
+func (l *report) checkTools(c *Config) {
 	for _, name := range c.ToolServerNames() {
 		if path := join("tool_servers", name); l.sound(path) {
 			l.checkToolServer(path, name, c.ToolServers[name])
@@ -95,7 +95,7 @@ func (l *ledger) checkTools(c *Config) {
 	}
 }
 
-func (l *ledger) checkToolServer(path, name string, s ToolServer) {
+func (l *report) checkToolServer(path, name string, s ToolServer) {
 	if !serverName.MatchString(name) || name == jobs.DocumentTools {
 		l.wrong(path, "%q cannot be the name of a tool server: use 1 to 32 letters, digits, '-' or '_', but not doc, which is the document", clip(name))
 	}
@@ -128,7 +128,7 @@ func (l *ledger) checkToolServer(path, name string, s ToolServer) {
 	}
 }
 
-func (l *ledger) checkAgent(path string, a Agent, servers []string) {
+func (l *report) checkAgent(path string, a Agent, servers []string) {
 	if err := jobs.CheckTools(a.Tools, servers); err != nil {
 		l.wrong(path+".tools", "%s.tools: %v", path, err)
 	}
