@@ -8,10 +8,9 @@ import (
 )
 
 // checkAgain: a step of a job, mostly the whole of it, is paid for once in a
-// run, for each model. Whatever was
-// paid for again has an excuse: a fault that befell the earlier call, or that
-// the earlier call is on record as one that brought nothing: presumed paid, or
-// an answer that did not do.
+// run, for each model. Whatever was paid for again has an excuse: a fault that
+// befell the earlier call, or that the earlier call is on record as one that
+// brought nothing: presumed paid, or an answer that did not do.
 func (a *Audit) checkAgain() {
 	type subject struct {
 		job   Job

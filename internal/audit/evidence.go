@@ -21,7 +21,7 @@ type Evidence struct {
 
 	Outcomes []Outcome             // every one that was seen, replaced ones included if they were
 	Wastes   []*queue.Waste        // of money, what was presumed included
-	Letters  []*jobs.DeadLetter    //
+	Letters  []*jobs.DeadLetter    // that are there at rest
 	Rest     map[string]Rest       // by batch
 	Sums     []budget.Sum          // of the ledger
 	Budgets  []budget.Budget       // those that the configuration names

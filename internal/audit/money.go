@@ -72,8 +72,8 @@ func (a *Audit) limits() map[string]*Account {
 		}
 	}
 	for _, b := range a.Budgets {
-		if b.Limit > 0 {
-			accounts["budget:"+b.Name] = &Account{Name: "budget:" + b.Name, Limit: b.Limit}
+		if name := budget.Account(b.Name); b.Limit > 0 {
+			accounts[name] = &Account{Name: name, Limit: b.Limit}
 		}
 	}
 	return accounts
@@ -123,7 +123,7 @@ func (a *Audit) charge(accounts map[string]*Account, batch, model string, add fu
 	}
 	add(accounts[own])
 	for _, b := range a.Budgets {
-		account := accounts["budget:"+b.Name]
+		account := accounts[budget.Account(b.Name)]
 		if account != nil && (b.Tenant == "" || b.Tenant == a.tenants[batch]) && (b.Model == "" || b.Model == model) {
 			add(account)
 		}
