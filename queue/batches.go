@@ -28,6 +28,8 @@ var ErrPastDeadline = errors.New("the batch's deadline has gone by: none of its 
 type manifest struct {
 	jobs.Batch
 
+	Format int `json:"format"` // see format; 0 for the first
+
 	Sealed bool     `json:"sealed,omitempty"` // its last job is in
 	Final  Position `json:"final,omitzero"`   // where enqueueing ended
 
@@ -119,7 +121,10 @@ func (q *Queue) update(ctx context.Context, id string, change func(*manifest) er
 		if err != nil {
 			return nil, err
 		}
-		switch err := change(m); {
+		if err = m.known(); err == nil {
+			err = change(m)
+		}
+		switch {
 		case errors.Is(err, errUnchanged):
 			return m, nil
 		case err != nil:

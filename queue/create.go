@@ -1,9 +1,11 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -60,7 +62,7 @@ func Create(ctx context.Context, nc *nats.Conn, cfg Config) error {
 	}
 	n := newNames(cfg.Prefix)
 	if old, err := js.Stream(ctx, n.stream("JOBS")); err == nil {
-		if err := outdated(old); err != nil {
+		if err := cmp.Or(outdated(old), known(old)); err != nil {
 			return fmt.Errorf("creating the queue: %w", err)
 		}
 	}
@@ -85,6 +87,23 @@ func Create(ctx context.Context, nc *nats.Conn, cfg Config) error {
 	return nil
 }
 
+// Complete is Create for whoever is one of many, with a configuration that may
+// not be everybody's: what there is already keeps the replicas that it has.
+func Complete(ctx context.Context, nc *nats.Conn, cfg Config) error {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return fmt.Errorf("creating the queue: %w", err)
+	}
+	there, err := js.Stream(ctx, newNames(cfg.withDefaults().Prefix).stream("JOBS"))
+	switch {
+	case err == nil:
+		cfg.Replicas = there.CachedInfo().Config.Replicas
+	case !errors.Is(err, jetstream.ErrStreamNotFound):
+		return fmt.Errorf("creating the queue: %w", err)
+	}
+	return Create(ctx, nc, cfg)
+}
+
 // tooLarge says which setting asks for more room than the server has.
 func tooLarge(err error, bytes int64) error {
 	if bytes <= 0 || !full(err) {
@@ -103,6 +122,7 @@ func streams(cfg Config, n names) []jetstream.StreamConfig {
 	queue, outcomes, dead, waste, returns, steps, calls := base, base, base, base, base, base, base
 
 	queue.Name = n.stream("JOBS")
+	queue.Metadata = map[string]string{formatKey: strconv.Itoa(format)}
 	queue.Subjects = []string{n.subject("jobs", "*", "*"), n.subject("cursor", "*"), n.subject("replayed", "*", "*")}
 	queue.Discard = jetstream.DiscardNew
 	queue.AllowRollup = true // cursors and replay marks replace their predecessor
@@ -177,7 +197,7 @@ func (q *Queue) bind(ctx context.Context) error {
 	if q.jobs, err = q.js.Stream(ctx, q.stream("JOBS")); err != nil {
 		return fmt.Errorf("stream %s: %w", q.stream("JOBS"), err)
 	}
-	if err := outdated(q.jobs); err != nil {
+	if err := cmp.Or(outdated(q.jobs), known(q.jobs)); err != nil {
 		return err
 	}
 	q.groupBytes = groupBytes

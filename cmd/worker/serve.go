@@ -46,7 +46,7 @@ func (s *serving) flags(cmd *cobra.Command) {
 	f.StringVar(&s.log, "log", "auto", "`form` of the log: json, text, or auto for text on a terminal")
 	f.StringVar(&s.logLevel, "log-level", "info", "least `level` of the lines to log: debug, which tells of single jobs, info, warn or error")
 	f.BoolVar(&s.embedded, "embedded", false, "bring NATS and Redis along, on loopback ports, for this machine")
-	f.BoolVar(&s.create, "create", true, "lay out the streams if they do not exist yet")
+	f.BoolVar(&s.create, "create", true, "lay out the streams where they are missing or of an earlier build")
 }
 
 // settings reads the configuration, but for its keys.

@@ -26,6 +26,9 @@ func (w *Worker) tend(ctx context.Context) {
 		}
 		trouble.tell(ctx, w.parts.Log, errors.Join(err, w.sweep(ctx), w.goOn(ctx)), "looking after budgets")
 		w.keepsUp()
+		for _, batch := range w.source.Newer() {
+			w.parts.Log.Warn().Str("batch", batch).Msg("the batch was submitted by a newer build and asks for what this one does not know: it waits for workers of the newer build")
+		}
 		if w.spool != nil {
 			if err := w.spool.adopt(); err != nil {
 				w.parts.Log.Warn().Err(err).Msg("looking for answers of workers that died")
