@@ -40,6 +40,10 @@ type manifest struct {
 	// another knows then that the record of deliveries begins anew.
 	Dealt bool `json:"dealt,omitempty"`
 
+	// Removed is set once the batch is being taken away, for good: nothing about
+	// it changes any more.
+	Removed bool `json:"removed,omitempty"`
+
 	revision uint64
 }
 
@@ -121,7 +125,10 @@ func (q *Queue) update(ctx context.Context, id string, change func(*manifest) er
 		if err != nil {
 			return nil, err
 		}
-		if err = m.known(); err == nil {
+		if err = m.known(); err == nil && m.Removed {
+			err = fmt.Errorf("it was removed: %w", ErrNoBatch)
+		}
+		if err == nil {
 			err = change(m)
 		}
 		switch {
