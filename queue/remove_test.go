@@ -145,3 +145,26 @@ func TestLargeDocumentsGoWithTheirBatch(t *testing.T) {
 		}
 	})
 }
+
+// Removing needs a little room itself, for the sum.
+func TestRemovalOnAFullDiskTakesNothingAway(t *testing.T) {
+	inNarrowWorld(t, func(w *world) {
+		w.enqueue(batch("b"), 1)
+		d := w.take(w.source("w1"), 1)[0]
+		w.must(d.Done(w.ctx, answer(d, "w1", paid("1", 1, 5))))
+		_, err := w.q.finish(w.ctx, "b")
+		w.must(err)
+		free := w.cram()
+		if err := w.q.Remove(w.ctx, "b"); !full(err) {
+			t.Errorf("removing on a full disk: %v", err)
+		}
+		if n, cost := len(w.outcomes("b")), w.costs("b")["small"]; n != 1 || cost != 5 {
+			t.Errorf("there are %d outcomes left, of %v", n, cost)
+		}
+		free()
+		w.must(w.q.Remove(w.ctx, "b"))
+		if cost := w.costs("b")["small"]; cost != 5 {
+			t.Errorf("the book has %v of it", cost)
+		}
+	})
+}
