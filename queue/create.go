@@ -68,7 +68,7 @@ func Create(ctx context.Context, nc *nats.Conn, cfg Config) error {
 	}
 	for _, s := range streams(cfg, n) {
 		if _, err := js.CreateOrUpdateStream(ctx, s); err != nil {
-			return fmt.Errorf("creating stream %s: %w", s.Name, tooLarge(err, s.MaxBytes))
+			return fmt.Errorf("creating stream %s: %w", s.Name, denied(tooLarge(err, s.MaxBytes)))
 		}
 	}
 	for _, b := range []jetstream.KeyValueConfig{
@@ -110,6 +110,15 @@ func tooLarge(err error, bytes int64) error {
 		return err
 	}
 	return fmt.Errorf("it sets %d MiB aside (queue.max_bytes) and NATS has not as much room: lower queue.max_bytes, or raise the server's max_file_store: %w", bytes>>20, err)
+}
+
+// denied says why a server that is there may not answer: it tells nobody
+// who asks for what they may not.
+func denied(err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("NATS did not answer; a user that may not lay out streams gets no answer: run enqueue setup as one that may, and workers with --create=false: %w", err)
 }
 
 // streams lists them. A replica other than the leader may lag, and what is
