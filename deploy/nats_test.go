@@ -260,7 +260,8 @@ func (h *house) count(out *queue.Queue) {
 		h.Errorf("%d calls are in flight, want 1", len(calls))
 	}
 	for _, s := range calls {
-		h.try("presuming it paid", out.Presume(h.ctx, s, queue.Died))
+		_, err := out.Presume(h.ctx, s, queue.Died)
+		h.try("presuming it paid", err)
 	}
 	log.End("c-1")
 	log.Close(h.ctx)
