@@ -197,6 +197,21 @@ func TestEachUserCanDoItsWorkAndNoMore(t *testing.T) {
 	}
 }
 
+// TestWorkerThatMayNotLayOutStreamsIsToldSo starts one without --create=false.
+func TestWorkerThatMayNotLayOutStreamsIsToldSo(t *testing.T) {
+	t.Parallel()
+	s := startNATS(t)
+	if err := queue.Create(t.Context(), join(t, s, "admin", "admins-own").Conn, queue.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	err := queue.Complete(ctx, join(t, s, "worker", "work{er}s").Conn, queue.Config{})
+	if err == nil || !strings.Contains(err.Error(), "workers with --create=false") {
+		t.Error(err)
+	}
+}
+
 func (h *house) submit(in *queue.Queue) {
 	w, err := in.Enqueue(h.ctx, &jobs.Batch{ID: "b-1", Name: "b", Tenant: "acme", Chain: "default", Created: time.Now()})
 	h.try("registering", err)
@@ -245,7 +260,8 @@ func (h *house) count(out *queue.Queue) {
 		h.Errorf("%d calls are in flight, want 1", len(calls))
 	}
 	for _, s := range calls {
-		h.try("presuming it paid", out.Presume(h.ctx, s, queue.Died))
+		_, err := out.Presume(h.ctx, s, queue.Died)
+		h.try("presuming it paid", err)
 	}
 	log.End("c-1")
 	log.Close(h.ctx)

@@ -20,7 +20,7 @@ const pauseSeen = time.Second
 func (p *Pool) serve(taking, working context.Context, d jobs.Delivery, t *turn) {
 	ctx, cancel := context.WithCancelCause(working)
 	defer cancel(nil)
-	l := keep(ctx, d, time.Now().Add(p.Longest), cancel, func(err error) { p.warn(d, err, "renewing the lease") })
+	l := keep(ctx, d, time.Now().Add(p.Longest), cancel, func(err error) { p.unrenewed(d, err) })
 	defer l.end()
 	if !t.await(taking, ctx) {
 		l.end()
@@ -167,6 +167,16 @@ func (p *Pool) refuse(ctx context.Context, d jobs.Delivery) {
 // writing is the context for settling work: it survives every stop.
 func (p *Pool) writing(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), p.Limit)
+}
+
+// unrenewed tells of a lease that was not renewed. While the broker is away no
+// job's is, so a single one is nothing to warn of; one that hangs is.
+func (p *Pool) unrenewed(d jobs.Delivery, err error) {
+	if errors.Is(err, errHung) {
+		p.warn(d, err, "renewing the lease")
+		return
+	}
+	p.Log.Debug().Err(err).Str("batch", d.Job().Batch).Str("job", string(d.Job().ID)).Msg("renewing the lease")
 }
 
 func (p *Pool) warn(d jobs.Delivery, err error, doing string) {

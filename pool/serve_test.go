@@ -246,6 +246,9 @@ func TestLeaseThatCannotBeRenewedIsTriedUntilItEnds(t *testing.T) {
 		if d.extends < 5 || d.extends > 20 {
 			w.Errorf("%d attempts to renew it", d.extends)
 		}
+		if strings.Contains(w.log.String(), `"level":"warn"`) {
+			w.Errorf("every job warns of an outage: %s", w.log.String())
+		}
 	})
 }
 

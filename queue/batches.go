@@ -28,6 +28,8 @@ var ErrPastDeadline = errors.New("the batch's deadline has gone by: none of its 
 type manifest struct {
 	jobs.Batch
 
+	Format int `json:"format"` // see format; 0 for the first
+
 	Sealed bool     `json:"sealed,omitempty"` // its last job is in
 	Final  Position `json:"final,omitzero"`   // where enqueueing ended
 
@@ -37,6 +39,10 @@ type manifest struct {
 	// Dealt is set once the batch has had a consumer. Whoever has to make
 	// another knows then that the record of deliveries begins anew.
 	Dealt bool `json:"dealt,omitempty"`
+
+	// Removed is set once the batch is being taken away, for good: nothing about
+	// it changes any more.
+	Removed bool `json:"removed,omitempty"`
 
 	revision uint64
 }
@@ -123,7 +129,13 @@ func (q *Queue) update(ctx context.Context, id string, change func(*manifest) er
 		if err != nil {
 			return nil, err
 		}
-		switch err := change(m); {
+		if err = m.known(); err == nil && m.Removed {
+			err = fmt.Errorf("it was removed: %w", ErrNoBatch)
+		}
+		if err == nil {
+			err = change(m)
+		}
+		switch {
 		case errors.Is(err, errUnchanged):
 			return m, nil
 		case err != nil:

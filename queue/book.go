@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -103,7 +102,7 @@ func (q *Queue) page(ctx context.Context, j *journal, subject string) iter.Seq2[
 
 // entries are the costs a message of the book records.
 func (q *Queue) entries(ctx context.Context, j *journal, m jetstream.Msg) ([]jobs.Spend, error) {
-	batch := strings.Split(strings.TrimPrefix(m.Subject(), q.prefix+"."), ".")[1]
+	batch := q.names.batchOf(m.Subject())
 	entries, fits, err := spends(batch, m.Headers())
 	if err != nil || fits {
 		return entries, err

@@ -41,6 +41,21 @@ func startCluster(t *testing.T) []*Queue {
 	return queues
 }
 
+// TestWorkerOfAnotherConfigurationTakesNoReplicasAway has one start that was not
+// told of the three.
+func TestWorkerOfAnotherConfigurationTakesNoReplicasAway(t *testing.T) {
+	t.Parallel()
+	q := startCluster(t)[0]
+	if err := Complete(t.Context(), q.nc, Config{}); err != nil {
+		t.Fatal(err)
+	}
+	for s := range q.js.ListStreams(t.Context()).Info() {
+		if s.Config.Replicas != 3 {
+			t.Errorf("%s has %d replicas left", s.Config.Name, s.Config.Replicas)
+		}
+	}
+}
+
 // TestOneOutcomeStandsInAClusterWhoseLeaderChanges has two workers store an
 // outcome of each job, each three times over different servers, as it does
 // whose replies are lost.

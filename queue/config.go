@@ -125,6 +125,11 @@ func (n names) handed(batch string, id jobs.ID) string {
 	return n.subject("returns", batch, string(id))
 }
 
+// batchOf is the batch that a subject of one job names.
+func (n names) batchOf(subject string) string {
+	return strings.Split(strings.TrimPrefix(subject, n.prefix+"."), ".")[1]
+}
+
 // jobOf is the job that a subject of one job ends with.
 func jobOf(subject string) jobs.ID { return jobs.ID(subject[strings.LastIndexByte(subject, '.')+1:]) }
 

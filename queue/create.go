@@ -1,8 +1,11 @@
 package queue
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -23,13 +26,13 @@ func Create(ctx context.Context, nc *nats.Conn, cfg Config) error {
 	}
 	n := newNames(cfg.Prefix)
 	if old, err := js.Stream(ctx, n.stream("JOBS")); err == nil {
-		if err := outdated(old); err != nil {
+		if err := cmp.Or(outdated(old), known(old)); err != nil {
 			return fmt.Errorf("creating the queue: %w", err)
 		}
 	}
 	for _, s := range streams(cfg, n) {
 		if _, err := js.CreateOrUpdateStream(ctx, s); err != nil {
-			return fmt.Errorf("creating stream %s: %w", s.Name, tooLarge(err, s.MaxBytes))
+			return fmt.Errorf("creating stream %s: %w", s.Name, denied(tooLarge(err, s.MaxBytes)))
 		}
 	}
 	for _, b := range []jetstream.KeyValueConfig{
@@ -48,12 +51,38 @@ func Create(ctx context.Context, nc *nats.Conn, cfg Config) error {
 	return nil
 }
 
+// Complete is Create for whoever is one of many, with a configuration that may
+// not be everybody's: what there is already keeps the replicas that it has.
+func Complete(ctx context.Context, nc *nats.Conn, cfg Config) error {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return fmt.Errorf("creating the queue: %w", err)
+	}
+	there, err := js.Stream(ctx, newNames(cfg.withDefaults().Prefix).stream("JOBS"))
+	switch {
+	case err == nil:
+		cfg.Replicas = there.CachedInfo().Config.Replicas
+	case !errors.Is(err, jetstream.ErrStreamNotFound):
+		return fmt.Errorf("creating the queue: %w", err)
+	}
+	return Create(ctx, nc, cfg)
+}
+
 // tooLarge says which setting asks for more room than the server has.
 func tooLarge(err error, bytes int64) error {
 	if bytes <= 0 || !full(err) {
 		return err
 	}
 	return fmt.Errorf("it sets %d MiB aside (queue.max_bytes) and NATS has not as much room: lower queue.max_bytes, or raise the server's max_file_store: %w", bytes>>20, err)
+}
+
+// denied says why a server that is there may not answer: it tells nobody
+// who asks for what they may not.
+func denied(err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("NATS did not answer; a user that may not lay out streams gets no answer: run enqueue setup as one that may, and workers with --create=false: %w", err)
 }
 
 // streams lists them. A replica other than the leader may lag, and what is
@@ -66,6 +95,7 @@ func streams(cfg Config, n names) []jetstream.StreamConfig {
 	queue, outcomes, dead, waste, returns, steps, calls := base, base, base, base, base, base, base
 
 	queue.Name = n.stream("JOBS")
+	queue.Metadata = map[string]string{formatKey: strconv.Itoa(format)}
 	queue.Subjects = []string{n.subject("jobs", "*", "*"), n.subject("cursor", "*"), n.subject("replayed", "*", "*")}
 	queue.Discard = jetstream.DiscardNew
 	queue.AllowRollup = true // cursors and replay marks replace their predecessor

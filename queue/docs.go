@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -20,17 +21,21 @@ var ErrTooLarge = errors.New("the document is larger than 32 MiB")
 // docHeader names the object that holds the message's body.
 const docHeader = "Drover-Doc"
 
+// batchKey is where an object's metadata say which batch it is of.
+const batchKey = "drover-batch"
+
 // stow moves a body too large for a message into the object store, under its
 // own hash, so that doing it again changes nothing.
 func (q *Queue) stow(ctx context.Context, m *nats.Msg) error {
 	if len(m.Data) <= q.mostBody {
 		return nil
 	}
+	batch := q.names.batchOf(m.Subject)
 	sum := sha256.Sum256(m.Data)
 	name := hex.EncodeToString(sum[:])
 	_, err := q.docs.GetInfo(ctx, name)
 	if errors.Is(err, jetstream.ErrObjectNotFound) {
-		_, err = q.docs.PutBytes(ctx, name, m.Data)
+		_, err = q.docs.Put(ctx, jetstream.ObjectMeta{Name: name, Metadata: map[string]string{batchKey: batch}}, bytes.NewReader(m.Data))
 	}
 	if err != nil {
 		return fmt.Errorf("storing a body of %d bytes: %w", len(m.Data), err)

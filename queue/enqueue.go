@@ -25,7 +25,7 @@ var ErrSealed = errors.New("all jobs of the batch are already enqueued")
 // stopped, and the given batch's other fields are ignored; see
 // Writer.Position. A cancelled batch gives ErrCancelled.
 func (q *Queue) Enqueue(ctx context.Context, b *jobs.Batch) (*Writer, error) {
-	m := &manifest{Batch: *b}
+	m := &manifest{Batch: *b, Format: format}
 	if m.Tenant == "" {
 		m.Tenant = "default"
 	}
@@ -55,6 +55,9 @@ func (q *Queue) takeUp(ctx context.Context, id string) (*Writer, error) {
 	m, err := q.manifest(ctx, id)
 	if err != nil {
 		return nil, err
+	}
+	if err := m.known(); err != nil {
+		return nil, fmt.Errorf("batch %s: %w", id, err)
 	}
 	w := &Writer{q: q, id: nuid.Next(), batch: m.Batch}
 	switch {

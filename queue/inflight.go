@@ -169,7 +169,7 @@ func (q *Queue) presumeAll(ctx context.Context) error {
 		return err
 	}
 	for _, s := range calls {
-		if err := q.Presume(ctx, s, Died); err != nil {
+		if _, err := q.Presume(ctx, s, Died); err != nil {
 			return fmt.Errorf("recording the calls that were in flight: %w", err)
 		}
 	}

@@ -34,13 +34,21 @@ func TestPresumedCallIsReplacedByWhatItTurnsOutToBe(t *testing.T) {
 		for i, d := range w.take(s, 3) {
 			call := []string{"answered", "wasted", "dead"}[i]
 			lapsed := jobs.Spend{Call: call, Job: d.Job().ID, Batch: "b", Model: "small", At: time.Now(), Cost: 100}
-			for range 2 {
-				w.must(w.q.Presume(w.ctx, lapsed, "its worker died"))
+			for i := range 2 {
+				news, err := w.q.Presume(w.ctx, lapsed, "its worker died")
+				w.must(err)
+				if news != (i == 0) {
+					t.Errorf("told for the time %d: %v", i+1, news)
+				}
 			}
 			switch call {
 			case "answered": // its worker was only frozen
 				w.must(d.Done(w.ctx, answer(d, "w1", paid(call, 1, 30))))
-				w.must(w.q.Presume(w.ctx, jobs.Spend{Call: "answered", Job: d.Job().ID, Batch: "b", Cost: 100}, "too late"))
+				news, err := w.q.Presume(w.ctx, jobs.Spend{Call: "answered", Job: d.Job().ID, Batch: "b", Cost: 100}, "too late")
+				w.must(err)
+				if news {
+					t.Error("what is in an outcome is told")
+				}
 			case "wasted":
 				w.must(d.Defer(w.ctx, time.Hour, []jobs.Attempt{paid(call, 1, 40)}))
 			}
@@ -323,6 +331,27 @@ func TestJobWhoseDocumentIsOutOfReachIsNoPoison(t *testing.T) {
 		d := w.take(s, 1)[0].(*delivery)
 		if deaths, err := w.q.deaths(w.ctx, d); deaths != 0 || err != nil || int(d.deliveries) <= w.q.cfg.MaxDeliveries {
 			t.Errorf("of %d deliveries %d are taken for deaths, %v", d.deliveries, deaths, err)
+		}
+	})
+}
+
+// TestCallOfABatchThatIsGoneIsBookedAllTheSame has its worker die before the
+// batch was removed, or NATS put back to before it was submitted.
+func TestCallOfABatchThatIsGoneIsBookedAllTheSame(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		lapsed := jobs.Spend{Call: "dead", Job: jobs.NewID("gone", "0"), Batch: "gone", Tenant: "acme", Model: "small", At: time.Now(), Cost: 100}
+		for range 2 {
+			_, err := w.q.Presume(w.ctx, lapsed, "its worker died")
+			w.must(err)
+		}
+		for s, err := range w.q.Book(w.ctx) {
+			w.must(err)
+			if s.Tenant != "acme" || s.Cost != 100 {
+				t.Errorf("the book has %+v", s)
+			}
+		}
+		if book := w.spends(); len(book) != 1 {
+			t.Errorf("the book is %v", book)
 		}
 	})
 }

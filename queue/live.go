@@ -124,7 +124,7 @@ func (s *Source) dealable(ctx context.Context, id string) (*live, error) {
 	l := s.known[id]
 	if l == nil || l.m.State == jobs.Finished {
 		m, err := s.q.reopen(ctx, id)
-		if errors.Is(err, ErrNoBatch) {
+		if errors.Is(err, ErrNoBatch) || errors.Is(err, errNewer) {
 			return nil, nil // not ours
 		}
 		if err != nil {

@@ -173,6 +173,11 @@ func (s *Source) note(m *manifest) *live {
 		s.forget(m.ID)
 		return nil
 	}
+	if m.known() != nil {
+		s.leave(m)
+		s.forget(m.ID)
+		return nil
+	}
 	if l == nil {
 		l = &live{}
 		s.known[m.ID] = l

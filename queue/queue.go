@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,7 +75,7 @@ func (q *Queue) bind(ctx context.Context) error {
 	if q.jobs, err = q.js.Stream(ctx, q.stream("JOBS")); err != nil {
 		return fmt.Errorf("stream %s: %w", q.stream("JOBS"), err)
 	}
-	if err := outdated(q.jobs); err != nil {
+	if err := cmp.Or(outdated(q.jobs), known(q.jobs)); err != nil {
 		return err
 	}
 	q.groupBytes = groupBytes

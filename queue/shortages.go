@@ -29,7 +29,7 @@ func (s *Shortages) List(ctx context.Context) ([]*jobs.Batch, error) {
 		if err != nil {
 			return nil, fmt.Errorf("looking for batches that lack money: %w", err)
 		}
-		if m.State == jobs.Paused && m.Needs != nil {
+		if m.State == jobs.Paused && m.Needs != nil && m.known() == nil {
 			s.short[m.ID] = &m.Batch
 		} else {
 			delete(s.short, m.ID)

@@ -43,8 +43,10 @@ type Source struct {
 	byJob    map[jobs.ID]*delivery // the newest of each job that is lent
 	freed    chan struct{}         // holds a token when a delivery has ended
 	endings  []ending
-	alone    *delivery // suspected of killing workers
-	tallied  time.Time // when what is lent was last gone through
+	left     map[string]bool // batches that newer builds are to see to
+	newer    []string        // of those, the ones that Newer has not told
+	alone    *delivery       // suspected of killing workers
+	tallied  time.Time       // when what is lent was last gone through
 }
 
 // Source starts lending to the worker of that name.
@@ -64,7 +66,7 @@ func (q *Queue) Source(worker string) (*Source, error) {
 	return &Source{
 		q: q, worker: worker, began: time.Now(), pulls: p, news: n, acks: a,
 		known: map[string]*live{}, rests: map[string]time.Time{},
-		lent: map[*delivery]struct{}{}, byJob: map[jobs.ID]*delivery{}, freed: make(chan struct{}, 1),
+		lent: map[*delivery]struct{}{}, byJob: map[jobs.ID]*delivery{}, left: map[string]bool{}, freed: make(chan struct{}, 1),
 	}, nil
 }
 

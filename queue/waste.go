@@ -66,21 +66,26 @@ func paidFor(attempts []jobs.Attempt) []jobs.Attempt {
 // Presume records what a call may have cost whose worker died with it, unless
 // the job's outcome tells what became of it. The same call is recorded once.
 // Should its worker turn out to be alive, and the call get on record in
-// another way, then that record counts: see Book.
-func (q *Queue) Presume(ctx context.Context, s jobs.Spend, reason string) error {
+// another way, then that record counts: see Book. It reports whether the call
+// was on no record before.
+func (q *Queue) Presume(ctx context.Context, s jobs.Spend, reason string) (news bool, err error) {
 	o, err := q.Outcome(ctx, s.Batch, s.Job)
 	if err != nil && !errors.Is(err, ErrNoOutcome) {
-		return err
+		return false, err
 	}
 	if err == nil && slices.ContainsFunc(o.Attempts, func(a jobs.Attempt) bool { return a.Call == s.Call }) {
-		return nil
+		return false, nil
 	}
 	sum := sha256.Sum256([]byte(s.Call))
-	w := &Waste{Job: s.Job, Batch: s.Batch, Reason: reason, Lapsed: true, Attempts: []jobs.Attempt{{
+	subject := q.lapsed(s.Batch, s.Job, hex.EncodeToString(sum[:8]))
+	if there, err := lastOn(ctx, q.waste, subject); err != nil || there != nil {
+		return false, err
+	}
+	w := &Waste{Job: s.Job, Batch: s.Batch, Tenant: s.Tenant, Reason: reason, Lapsed: true, Attempts: []jobs.Attempt{{
 		Call: s.Call, Model: s.Model, Started: s.At, Kind: jobs.Interrupted,
 		Message: reason, Billing: jobs.Presumed, Cost: s.Cost,
 	}}}
-	return q.writeWaste(ctx, q.lapsed(s.Batch, s.Job, hex.EncodeToString(sum[:8])), w, q.cfg.StorePatience)
+	return true, q.writeWaste(ctx, subject, w, q.cfg.StorePatience)
 }
 
 // writeWaste stores a record of waste once. Like an outcome's, its writing is
@@ -92,14 +97,16 @@ func (q *Queue) writeWaste(ctx context.Context, subject string, w *Waste, patien
 	err := q.insist(ctx, subject, patience, func() error {
 		if m == nil {
 			b, err := q.Batch(ctx, w.Batch)
-			if errors.Is(err, ErrNoBatch) {
+			switch {
+			case errors.Is(err, ErrNoBatch) && w.Lapsed: // it was removed, and the money was spent all the same
+			case errors.Is(err, ErrNoBatch):
 				unknown = err
 				return nil
-			}
-			if err != nil {
+			case err != nil:
 				return err
+			default:
+				w.Tenant = b.Tenant
 			}
-			w.Tenant = b.Tenant
 			if m, unknown = wasteMsg(subject, w); unknown != nil {
 				return nil
 			}

@@ -70,6 +70,16 @@ func newCancel(c *cli) *cobra.Command {
 	})
 }
 
+func newRemove(c *cli) *cobra.Command {
+	return c.onBatch("remove BATCH", "Take a batch that is over away, with its outcomes", func(ctx context.Context, s *wire.Servers, b *jobs.Batch) error {
+		if err := s.Queue.Remove(ctx, b.ID); err != nil {
+			return err
+		}
+		c.say("removed %s, its outcomes and dead letters: what it has cost still counts", b.ID)
+		return nil
+	})
+}
+
 // parseBudget reads the amount of a --budget.
 func parseBudget(text string) (jobs.USD, error) {
 	limit, err := jobs.ParseUSD(text)

@@ -18,7 +18,7 @@ func newSetup(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := wire.Connect(cmd.Context(), cfg, true)
+			s, err := wire.Setup(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,7 +47,7 @@ func (s *serving) flags(cmd *cobra.Command) {
 	f.StringVar(&s.log, "log", "auto", "`form` of the log: json, text, or auto for text on a terminal")
 	f.StringVar(&s.logLevel, "log-level", "info", "least `level` of the lines to log: debug, which tells of single jobs, info, warn or error")
 	f.BoolVar(&s.embedded, "embedded", false, "bring NATS and Redis along, on loopback ports, for this machine")
-	f.BoolVar(&s.create, "create", true, "lay out the streams if they do not exist yet")
+	f.BoolVar(&s.create, "create", true, "lay out the streams where they are missing or of an earlier build")
 }
 
 // settings reads the configuration, but for its keys.
@@ -180,7 +181,7 @@ func (s *serving) work(ctx context.Context, cfg *config.Config, worker *wire.Wor
 func ready(ctx context.Context, s *wire.Servers, w *wire.Worker) error {
 	waiting := w.Ready()
 	if !s.NATS.IsConnected() {
-		return errors.Join(fmt.Errorf("NATS is away: %s", s.NATS.Status()), waiting)
+		return errors.Join(fmt.Errorf("NATS is away: %s, last with: %w", s.NATS.Status(), cmp.Or(s.NATS.LastError(), nats.ErrDisconnected)), waiting)
 	}
 	if waiting != nil {
 		return waiting
@@ -194,14 +195,27 @@ func ready(ctx context.Context, s *wire.Servers, w *wire.Worker) error {
 	return nil
 }
 
-// hear says once that NATS is away, and once that it is back.
+// hear says once that NATS is away, or refuses us, and once that it is back.
 func hear(nc *nats.Conn, log zerolog.Logger) {
+	refused := false // handlers run one after the other
+	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		switch {
+		case !errors.Is(err, nats.ErrAuthorization):
+			log.Warn().Err(err).Msg("NATS objects")
+		case !refused:
+			refused = true
+			log.Error().Msg("NATS refuses the worker's user or password: if they have changed, start the worker again with the new ones; it goes on asking")
+		}
+	})
 	nc.SetDisconnectErrHandler(func(nc *nats.Conn, err error) {
 		if !nc.IsClosed() { // by ourselves, in the end
 			log.Warn().Err(err).Msg("NATS is away: running calls finish, their answers wait on disk, and no jobs are taken until it is back")
 		}
 	})
-	nc.SetReconnectHandler(func(*nats.Conn) { log.Info().Msg("NATS is back") })
+	nc.SetReconnectHandler(func(*nats.Conn) {
+		refused = false
+		log.Info().Msg("NATS is back")
+	})
 }
 
 // measure registers what is read rather than counted.

@@ -122,7 +122,7 @@ type Worker struct {
 // on Prefix.
 type Queue struct {
 	Prefix         string        `yaml:"prefix" default:"drover" help:"begins the names of streams and subjects"`
-	Replicas       int           `yaml:"replicas" default:"1" min:"1" max:"5" help:"servers of a NATS cluster that keep each message: 1, 3 or 5"`
+	Replicas       int           `yaml:"replicas" default:"1" min:"1" max:"5" help:"servers of a NATS cluster that keep each message: 1, 3 or 5; changed by enqueue setup only"`
 	MaxBytes       Bytes         `yaml:"max_bytes" default:"8GiB" min:"1MiB" help:"bound of the jobs that wait; enqueueing waits when it is reached. Keep it well below the disk; embedded servers take at most half of the room there is"`
 	MaxLiveBatches int           `yaml:"max_live_batches" default:"2048" min:"1" max:"10000" help:"batches that may be under way at the same time, in all workers together; each takes NATS 50 KB of memory. Others begin as these end; a quarter of the places is kept for tenants with none and for batches that would miss their deadline"`
 	MaxDeliveries  int           `yaml:"max_deliveries" default:"5" min:"2" help:"workers a job may kill before it is buried"`

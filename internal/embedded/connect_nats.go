@@ -58,7 +58,10 @@ func dialNATS(ctx context.Context, servers []*url.URL, o NATSOptions) (*nats.Con
 	if deadline, ok := ctx.Deadline(); ok {
 		timeout = min(timeout, max(time.Until(deadline), time.Millisecond))
 	}
-	opts := []nats.Option{nats.Name(cmp.Or(o.Name, "drover")), nats.Timeout(timeout), nats.MaxReconnects(-1)}
+	opts := []nats.Option{
+		nats.Name(cmp.Or(o.Name, "drover")), nats.Timeout(timeout), nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // or a server that refuses us twice would be asked no more
+	}
 	if o.CredsFile != "" {
 		opts = append(opts, nats.UserCredentials(o.CredsFile))
 	}

@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os/exec"
 	"strings"
@@ -9,9 +10,11 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/drover-batch/drover/internal/embedded"
+	"github.com/drover-batch/drover/internal/natstest"
 	"github.com/drover-batch/drover/jobs"
 )
 
@@ -41,6 +44,63 @@ func TestOthersJoinWithThePasswordOnly(t *testing.T) {
 	refuses(t, err, r.Addr(), "does not accept", "REDIS_PASSWORD")
 	_, _, err = embedded.ConnectRedis(ctx, embedded.RedisOptions{URL: r.URL(), Password: wrong})
 	refuses(t, err, r.Addr(), "does not accept")
+}
+
+// TestConnectionOutlivesARefusedPassword has the password changed on the server,
+// and changed back once the client was refused again and again.
+func TestConnectionOutlivesARefusedPassword(t *testing.T) {
+	t.Parallel()
+	as := func(password string, port int) *server.Options {
+		return &server.Options{Host: "127.0.0.1", Port: port, Username: "w", Password: password, JetStream: true, StoreDir: natstest.Dir(t), NoLog: true, NoSigs: true}
+	}
+	o := as("old", server.RANDOM_PORT)
+	s, err := server.NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+
+	refused, back, closed := make(chan error, 8), make(chan struct{}, 1), make(chan struct{}, 1)
+	nc, _, err := embedded.ConnectNATS(t.Context(), embedded.NATSOptions{URL: s.ClientURL(), User: "w", Password: jobs.NewSecret("old"), More: []nats.Option{
+		nats.ReconnectWait(10 * time.Millisecond), nats.ReconnectJitter(0, 0),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			select {
+			case refused <- err:
+			default:
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { back <- struct{}{} }),
+		nats.ClosedHandler(func(*nats.Conn) { closed <- struct{}{} }),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	reload := func(password string) {
+		n := o.Clone()
+		n.Password = password
+		if err := s.ReloadOptions(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reload("new")
+	for range 5 {
+		select {
+		case err := <-refused:
+			if !errors.Is(err, nats.ErrAuthorization) {
+				t.Fatal(err)
+			}
+		case <-closed:
+			t.Fatal("the connection has given up")
+		}
+	}
+	reload("old")
+	select {
+	case <-back:
+	case <-closed:
+		t.Fatal("the connection has given up")
+	}
 }
 
 func TestUnreachableServersSayWhatToStart(t *testing.T) {

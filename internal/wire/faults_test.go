@@ -212,7 +212,7 @@ func (w *world) enqueueTwice(f *fault) {
 	}
 	killed := false
 	for {
-		m, err := w.connect(f.who, false)
+		m, err := w.connect(f.who, nil)
 		if err == nil {
 			alive, die := context.WithCancel(w.ctx)
 			if t := f.on; !killed {

@@ -57,7 +57,7 @@ func (w *world) raise(name string) {
 }
 
 func (w *world) launch(name string) error {
-	m, err := w.connect(name, false)
+	m, err := w.connect(name, nil)
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func (m *member) over() bool {
 }
 
 // connect makes the connections of one process.
-func (w *world) connect(name string, create bool) (*member, error) {
+func (w *world) connect(name string, lay layOut) (*member, error) {
 	m := &member{name: name, done: make(chan struct{})}
 	m.link = newLink(w, m)
 	nc, err := nats.Connect("", nats.InProcessServer(m.link), nats.MaxReconnects(-1), nats.ReconnectJitter(0, 0),
@@ -187,7 +187,7 @@ func (w *world) connect(name string, create bool) (*member, error) {
 	m.servers = &Servers{NATS: nc, Redis: rdb}
 	m.servers.onClose(func() error { nc.Close(); return nil })
 	m.servers.onClose(rdb.Close)
-	if err := m.servers.open(w.ctx, w.config, create); err != nil {
+	if err := m.servers.open(w.ctx, w.config, lay); err != nil {
 		_ = m.servers.Close()
 		return nil, err
 	}

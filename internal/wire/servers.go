@@ -83,7 +83,7 @@ func Embed(ctx context.Context, c *config.Config, listen bool) (_ *Servers, err 
 	s.onClose(func() error { s.NATS.Close(); return nil })
 	s.Redis = memory.Client()
 	s.onClose(s.Redis.Close)
-	if err = s.open(ctx, c, true); err != nil {
+	if err = s.open(ctx, c, queue.Create); err != nil {
 		return nil, err
 	}
 	if err = s.Queue.Reclaim(ctx); err != nil {
@@ -98,10 +98,27 @@ func Embed(ctx context.Context, c *config.Config, listen bool) (_ *Servers, err 
 	return s, nil
 }
 
+// Setup reaches the servers as Connect does, and lays out the streams as the
+// configuration has them.
+func Setup(ctx context.Context, c *config.Config) (*Servers, error) {
+	return connect(ctx, c, queue.Create)
+}
+
 // Connect reaches the servers that the configuration names, or else those of
 // a `worker --embedded` in the same data folder. create says whether this
-// process may lay out the streams; otherwise they have to be there.
-func Connect(ctx context.Context, c *config.Config, create bool) (_ *Servers, err error) {
+// process may lay out the streams if they are missing or of an earlier build;
+// otherwise they have to be there.
+func Connect(ctx context.Context, c *config.Config, create bool) (*Servers, error) {
+	if create {
+		return connect(ctx, c, queue.Complete)
+	}
+	return connect(ctx, c, nil)
+}
+
+// layOut lays out the streams.
+type layOut func(context.Context, *nats.Conn, queue.Config) error
+
+func connect(ctx context.Context, c *config.Config, lay layOut) (_ *Servers, err error) {
 	s := &Servers{}
 	defer func() {
 		if err != nil {
@@ -129,7 +146,7 @@ func Connect(ctx context.Context, c *config.Config, create bool) (_ *Servers, er
 	if ours := c.Redis.URL == "" && redisOptions.URL != ""; !ours {
 		s.examine = append(s.examine, func(ctx context.Context) string { return embedded.PersistenceNote(ctx, s.Redis) })
 	}
-	if err = s.open(ctx, c, create); err != nil {
+	if err = s.open(ctx, c, lay); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -184,7 +201,7 @@ func (s *Servers) note(text string) {
 	}
 }
 
-func (s *Servers) open(ctx context.Context, c *config.Config, create bool) (err error) {
+func (s *Servers) open(ctx context.Context, c *config.Config, lay layOut) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	cfg := queue.Config{
@@ -192,8 +209,8 @@ func (s *Servers) open(ctx context.Context, c *config.Config, create bool) (err 
 		MaxLiveBatches: c.Queue.MaxLiveBatches, MaxDeliveries: c.Queue.MaxDeliveries,
 		StorePatience: c.Queue.StorePatience, CacheFor: c.Queue.CacheFor,
 	}
-	if create {
-		if err := queue.Create(ctx, s.NATS, cfg); err != nil {
+	if lay != nil {
+		if err := lay(ctx, s.NATS, cfg); err != nil {
 			return err
 		}
 	}

@@ -25,6 +25,9 @@ func (w *Worker) tend(ctx context.Context) {
 		}
 		trouble.tell(ctx, w.parts.Log, errors.Join(err, w.sweep(ctx), w.goOn(ctx)), "looking after budgets")
 		w.keepsUp()
+		for _, batch := range w.source.Newer() {
+			w.parts.Log.Warn().Str("batch", batch).Msg("the batch was submitted by a newer build and asks for what this one does not know: it waits for workers of the newer build")
+		}
 		if w.spool != nil {
 			if err := w.spool.adopt(); err != nil {
 				w.parts.Log.Warn().Err(err).Msg("looking for answers of workers that died")
@@ -109,22 +112,21 @@ func (w *Worker) bookLapsed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	begun := make(map[string]time.Time, len(recorded))
+	begun := make(map[string]jobs.Spend, len(recorded))
 	for _, s := range recorded {
-		begun[s.Call] = s.At
+		begun[s.Call] = s
 	}
 	for _, s := range lapsed {
 		if resilience.Standing(s.Call) && time.Since(s.At) < silence*w.parts.Config.Worker.Lease {
 			continue // it is on record, and its worker may only have been out of Redis' reach
 		}
 		if at, ok := begun[s.Call]; ok {
-			s.At = at // rather than when its lease ended: the day may have changed
+			s.At, s.Tenant = at.At, at.Tenant // rather than when its lease ended: the day may have changed
 		}
 		if s.Cost > 0 {
-			if err := w.parts.Queue.Presume(ctx, s, queue.Died); err != nil {
+			if err := w.presume(ctx, s, "its lease ended"); err != nil {
 				return err
 			}
-			w.presumed(s, "its lease ended")
 		}
 		if err := w.ledger.Booked(ctx, w.parts.Redis, s.Call); err != nil {
 			return err
@@ -159,10 +161,9 @@ func (w *Worker) sweep(ctx context.Context) error {
 			continue
 		}
 		for _, s := range a.Calls {
-			if err := q.Presume(ctx, s, queue.Died); err != nil {
+			if err := w.presume(ctx, s, "it is on record and nobody knows of it"); err != nil {
 				return err
 			}
-			w.presumed(s, "it is on record and nobody knows of it")
 		}
 		if err := q.Forget(ctx, a); err != nil {
 			return err
@@ -171,11 +172,17 @@ func (w *Worker) sweep(ctx context.Context) error {
 	return nil
 }
 
-// presumed says that a call's money was counted as spent, and why.
-func (w *Worker) presumed(s jobs.Spend, why string) {
+// presume counts a call's money as spent unless it is on record already, and
+// says so, and why.
+func (w *Worker) presume(ctx context.Context, s jobs.Spend, why string) error {
+	news, err := w.parts.Queue.Presume(ctx, s, queue.Died)
+	if err != nil || !news {
+		return err
+	}
 	w.parts.Log.Warn().Str("call", s.Call).Str("batch", s.Batch).Str("job", string(s.Job)).Str("model", s.Model).
 		Stringer("cost", s.Cost).Time("began", s.At).Str("because", why).
 		Msg("A call is presumed paid: its worker died while it was on its way")
+	return nil
 }
 
 func callsOf(spends []jobs.Spend) []string {

@@ -23,6 +23,7 @@ import (
 	"github.com/drover-batch/drover/internal/redistest"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/llm/simulator"
+	"github.com/drover-batch/drover/queue"
 	"github.com/drover-batch/drover/tools"
 )
 
@@ -178,7 +179,7 @@ func (w *world) begin(s scene) {
 	w.provider = newProvider(w, s.provider)
 	w.broker.store = s.store
 	w.broker.start()
-	client, err := w.connect("client", true)
+	client, err := w.connect("client", queue.Create)
 	w.must(err)
 	w.client = client.servers
 }
