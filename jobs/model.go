@@ -61,6 +61,16 @@ type Message struct {
 	Reply string     `json:"reply,omitempty"` // id of the tool call this answers
 
 	Images []Image `json:"images,omitempty"` // for models that see; behind the text
+
+	Thoughts *Thoughts `json:"thoughts,omitempty"` // what an assistant thought before it called tools
+}
+
+// Thoughts are what a model thought, in its provider's own form. They go back to
+// it as they came, as providers demand where a conversation goes on after calls
+// of tools; other models are not shown them.
+type Thoughts struct {
+	Model string          `json:"model"` // that thought them, by its own name
+	Body  json.RawMessage `json:"body"`
 }
 
 // Image is a picture in a message.
@@ -81,9 +91,6 @@ type ToolCall struct {
 	ID        string `json:"id"`
 	Name      string `json:"name"`
 	Arguments string `json:"arguments"` // JSON
-
-	// Signature is the provider's, for itself: it goes back with the call.
-	Signature string `json:"signature,omitempty"`
 }
 
 // Usage counts tokens as the provider reports them.
@@ -118,6 +125,7 @@ const (
 type Answer struct {
 	Text      string
 	Calls     []ToolCall
+	Thoughts  *Thoughts // nil if there are none that have to go back
 	Finish    string // one of the Finish constants
 	Usage     Usage
 	Model     string // what the provider says answered

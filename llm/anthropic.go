@@ -59,7 +59,7 @@ func (a *anthropic) encode(req *jobs.Request, limit int) (string, []byte, *jobs.
 	if len(req.Tools) > 0 {
 		b = appendTools(append(b, `,"tools":[`...), req.Tools)
 	}
-	b = appendTurns(append(b, `,"messages":[`...), req.Messages)
+	b = a.appendTurns(append(b, `,"messages":[`...), req.Messages)
 	return "/messages", append(b, '}'), nil
 }
 
@@ -113,7 +113,7 @@ func appendTools(b []byte, tools []jobs.Tool) []byte {
 
 // appendTurns joins neighbours of one role into one turn: all results of an
 // assistant's tool calls have to come in the very next turn.
-func appendTurns(b []byte, messages []jobs.Message) []byte {
+func (a *anthropic) appendTurns(b []byte, messages []jobs.Message) []byte {
 	last := ""
 	for i := range messages {
 		m := &messages[i]
@@ -129,7 +129,11 @@ func appendTurns(b []byte, messages []jobs.Message) []byte {
 			b = append(b, `,"content":[`...)
 			last = role
 		}
-		b = appendBlocks(b, m)
+		if own := recalled(m, a.model.Name); own != nil {
+			b = append(appendElements(b, own), ',')
+		} else {
+			b = appendBlocks(b, m)
+		}
 	}
 	if last != "" {
 		b = append(trimComma(b), `]}`...)
@@ -206,6 +210,9 @@ func (a *anthropic) decode(req *jobs.Request, body []byte) (*jobs.Answer, *jobs.
 			why += ": " + said
 		}
 		return nil, refused(answer, a.model.Name, why)
+	}
+	if len(answer.Calls) > 0 {
+		answer.Thoughts = blocks(a.model.Name, content)
 	}
 	if req.Body != nil {
 		answer.Body = toChat(root.Get("id").String(), answer)

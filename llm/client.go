@@ -82,7 +82,8 @@ func New(m jobs.Model, client *http.Client) (*Client, error) {
 
 // protocol is nil for a provider that nobody knows.
 func (c *Client) protocol() protocol {
-	compatible := openAI{model: &c.model, strict: strictOpenAI(c.base.Hostname(), c.model.Upstream)}
+	host := c.base.Hostname()
+	compatible := openAI{model: &c.model, strict: strictOpenAI(host, c.model.Upstream), thinking: slices.Contains(thinkingHosts, host)}
 	switch c.model.Provider {
 	case "openai":
 		return &compatible

@@ -16,6 +16,8 @@ import (
 type openAI struct {
 	model  *jobs.Model
 	strict bool // knows the token limit as max_completion_tokens
+
+	thinking bool // wants what an assistant thought back
 }
 
 // The endpoints a ready request may name, as OpenAI's batch files do.
@@ -61,8 +63,10 @@ func (o *openAI) encode(req *jobs.Request, limit int) (string, []byte, *jobs.Fai
 		b = appendString(b, req.System)
 		b = append(b, `},`...)
 	}
+	reasons := o.reasons(req)
 	for i := range req.Messages {
-		b = append(appendChatMessage(b, &req.Messages[i]), ',')
+		m := &req.Messages[i]
+		b = append(appendChatMessage(b, m, recalled(m, o.model.Name), reasons), ',')
 	}
 	b = append(trimComma(b), ']')
 	if len(req.Tools) > 0 {
@@ -87,7 +91,9 @@ func (o *openAI) limitName() string {
 	return "max_tokens"
 }
 
-func appendChatMessage(b []byte, m *jobs.Message) []byte {
+// appendChatMessage writes a message and what its own model thought behind it;
+// reasons demands that of every assistant's.
+func appendChatMessage(b []byte, m *jobs.Message, own []byte, reasons bool) []byte {
 	b = appendString(append(b, `{"role":`...), m.Role)
 	if m.Role == jobs.ToolRole {
 		b = appendString(append(b, `,"tool_call_id":`...), m.Reply)
@@ -105,7 +111,18 @@ func appendChatMessage(b []byte, m *jobs.Message) []byte {
 	default:
 		b = appendString(b, m.Text)
 	}
-	if len(m.Calls) > 0 {
+	thoughts := gjson.ParseBytes(own)
+	if v := thoughts.Get("reasoning_content"); v.Exists() {
+		b = append(append(b, `,"reasoning_content":`...), v.Raw...)
+	} else if reasons && m.Role == jobs.Assistant {
+		b = append(b, `,"reasoning_content":""`...)
+	}
+	if v := thoughts.Get("reasoning_details"); v.Exists() {
+		b = append(append(b, `,"reasoning_details":`...), v.Raw...)
+	}
+	if v := thoughts.Get("tool_calls"); v.Exists() {
+		b = append(append(b, `,"tool_calls":`...), v.Raw...)
+	} else if len(m.Calls) > 0 {
 		b = appendChatCalls(append(b, `,"tool_calls":`...), m.Calls)
 	}
 	return append(b, '}')
@@ -230,8 +247,11 @@ func decodeChat(model string, root gjson.Result) (*jobs.Answer, *jobs.Failure) {
 	if refusal != "" {
 		return nil, refused(a, model, refusal)
 	}
-	if len(a.Calls) > 0 && a.Finish == jobs.FinishStop {
-		a.Finish = jobs.FinishTools // as some servers say for forced tools
+	if len(a.Calls) > 0 {
+		a.Thoughts = reasoned(model, message)
+		if a.Finish == jobs.FinishStop {
+			a.Finish = jobs.FinishTools // as some servers say for forced tools
+		}
 	}
 	return a, nil
 }

@@ -36,7 +36,7 @@ func looking() *jobs.Request {
 		Messages: []jobs.Message{
 			{Role: jobs.User, Text: "Which sky?", Images: []jobs.Image{picture}},
 			{Role: jobs.Assistant, Calls: []jobs.ToolCall{
-				{ID: "call-r1-0", Name: "weather", Arguments: `{"city":"Oslo"}`, Signature: "c2ln"}, {ID: "g7", Name: "time", Arguments: `nonsense`},
+				{ID: "call-r1-0", Name: "weather", Arguments: `{"city":"Oslo"}`}, {ID: "g7", Name: "time", Arguments: `nonsense`},
 			}},
 			{Role: jobs.ToolRole, Reply: "call-r1-0", Text: "rain"},
 			{Role: jobs.ToolRole, Reply: "g7", Text: "noon"},
@@ -63,7 +63,7 @@ func TestNewerProtocolsCarryWhatTheyNeed(t *testing.T) {
 		"gemini": {"http://provider.test/v1/models/gpt-4.1-mini:generateContent", "X-Goog-Api-Key", canary,
 			`{"systemInstruction":{"parts":[{"text":"Be brief."}]},"contents":[` +
 				`{"role":"user","parts":[{"text":"Which sky?"},{"inlineData":{"mimeType":"image/png","data":"cGl4ZWxz"}}]},` +
-				`{"role":"model","parts":[{"functionCall":{"name":"weather","args":{"city":"Oslo"}},"thoughtSignature":"c2ln"},{"functionCall":{"name":"time","id":"g7","args":{}}}]},` +
+				`{"role":"model","parts":[{"functionCall":{"name":"weather","args":{"city":"Oslo"}}},{"functionCall":{"name":"time","id":"g7","args":{}}}]},` +
 				`{"role":"user","parts":[{"functionResponse":{"name":"weather","response":{"output":"rain"}}},{"functionResponse":{"name":"time","id":"g7","response":{"output":"noon"}}}]},` +
 				`{"role":"model","parts":[{"text":"Grey."}]},{"role":"user","parts":[{"text":"Sure?"}]}],` +
 				`"tools":[{"functionDeclarations":[{"name":"weather","description":"tells it","parametersJsonSchema":{"type":"object"}},` +
@@ -252,8 +252,9 @@ func TestNewerAnswersAreRead(t *testing.T) {
 		"gemini": {"gemini", `{"candidates":[{"content":{"role":"model","parts":[{"text":"hm","thought":true},{"text":"Hi "},{"text":"there","thoughtSignature":"x"}]},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":10,"toolUsePromptTokenCount":2,"cachedContentTokenCount":4,"candidatesTokenCount":5,"thoughtsTokenCount":20,"totalTokenCount":37},"modelVersion":"gemini-2.5-flash","responseId":"r1"}`,
 			jobs.Answer{Text: "Hi there", Finish: jobs.FinishStop, Model: "gemini-2.5-flash", RequestID: "r1", Usage: jobs.Usage{Input: 12, CachedInput: 4, Output: 25, Reasoning: 20}}},
 		"gemini calls": {"gemini", `{"candidates":[{"content":{"parts":[{"functionCall":{"name":"a","args":{"n": 1}},"thoughtSignature":"c2ln"},{"functionCall":{"name":"b","id":"g7"}}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":1},"responseId":"r1"}`,
-			jobs.Answer{Calls: []jobs.ToolCall{{ID: "call-r1-0", Name: "a", Arguments: `{"n": 1}`, Signature: "c2ln"}, {ID: "g7", Name: "b", Arguments: "{}"}},
-				Finish: jobs.FinishTools, RequestID: "r1", Usage: jobs.Usage{Input: 1, Output: 1}}},
+			jobs.Answer{Calls: []jobs.ToolCall{{ID: "call-r1-0", Name: "a", Arguments: `{"n": 1}`}, {ID: "g7", Name: "b", Arguments: "{}"}},
+				Thoughts: &jobs.Thoughts{Model: "test", Body: []byte(`[{"functionCall":{"name":"a","args":{"n": 1}},"thoughtSignature":"c2ln"},{"functionCall":{"name":"b","id":"g7"}}]`)},
+				Finish:   jobs.FinishTools, RequestID: "r1", Usage: jobs.Usage{Input: 1, Output: 1}}},
 		"gemini calls elsewhere": {"gemini", `{"candidates":[{"content":{"parts":[{"functionCall":{"name":"a","id":"g1"}}]},"finishReason":"FUNCTION_CALL"}],"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":1}}`,
 			jobs.Answer{Calls: []jobs.ToolCall{{ID: "g1", Name: "a", Arguments: "{}"}}, Finish: jobs.FinishTools, Usage: jobs.Usage{Input: 1, Output: 1}}},
 		"gemini cut": {"gemini", `{"candidates":[{"content":{"parts":[{"text":"cut"}]},"finishReason":"MAX_TOKENS"}],"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":1}}`,

@@ -34,7 +34,7 @@ func (c *Client) Tokens(req *jobs.Request) int64 {
 // beginning is counted, and the rest taken by its length.
 func (c *Client) Bounds(req *jobs.Request) (likely, most int64) {
 	req = c.told(req)
-	texts, images, overhead := parts(req)
+	texts, images, overhead := parts(req, c.model.Name)
 	overhead += images * c.perImage()
 	if c.words == nil {
 		n := byLength(texts) + overhead
@@ -52,7 +52,7 @@ func (c *Client) Bounds(req *jobs.Request) (likely, most int64) {
 // parts are a request's texts, how many images it has, and the most tokens the
 // protocol puts around the texts: 3 a message for OpenAI, and up to 530 for the
 // instructions that Anthropic documents it adds when there are tools.
-func parts(req *jobs.Request) (texts []string, images, overhead int64) {
+func parts(req *jobs.Request, model string) (texts []string, images, overhead int64) {
 	if req.Body != nil {
 		// A body's own punctuation is more than what it stands for.
 		overhead = 16
@@ -62,12 +62,12 @@ func parts(req *jobs.Request) (texts []string, images, overhead int64) {
 		images, text := readyPictures(req)
 		return []string{text}, images, overhead
 	}
-	texts = make([]string, 0, 1+len(req.Messages)+3*len(req.Tools))
+	texts = make([]string, 0, 1+2*len(req.Messages)+3*len(req.Tools))
 	texts = append(texts, req.System)
 	overhead = 16 + 8*int64(len(req.Messages))
 	for i := range req.Messages {
 		m := &req.Messages[i]
-		texts = append(texts, m.Text)
+		texts = append(texts, m.Text, string(recalled(m, model)))
 		images += int64(len(m.Images))
 		for _, call := range m.Calls {
 			texts = append(texts, call.Name, call.Arguments)

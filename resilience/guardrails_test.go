@@ -212,7 +212,8 @@ func TestTranscriptIsShortened(t *testing.T) {
 	var long []jobs.Message
 	for i := range 100 {
 		long = append(long, jobs.Message{Role: jobs.User, Text: fmt.Sprint(i, strings.Repeat("é", 3000)),
-			Calls: []jobs.ToolCall{{Arguments: strings.Repeat("x", 5000)}}})
+			Calls:    []jobs.ToolCall{{Arguments: strings.Repeat("x", 5000)}},
+			Thoughts: &jobs.Thoughts{Body: []byte(strings.Repeat("x", 5000))}})
 	}
 	short := shortened(long)
 	if len(short) != keptFirst+1+keptLast {
@@ -227,6 +228,9 @@ func TestTranscriptIsShortened(t *testing.T) {
 	for _, m := range short {
 		if len(m.Text) > keptText+50 || strings.ContainsRune(m.Text, '\uFFFD') {
 			t.Errorf("a text of %d bytes is kept", len(m.Text))
+		}
+		if m.Thoughts != nil {
+			t.Error("thoughts that nobody can read are kept")
 		}
 	}
 	if len(long[0].Calls[0].Arguments) != 5000 {

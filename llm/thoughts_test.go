@@ -1,0 +1,105 @@
+package llm
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/drover-batch/drover/jobs"
+)
+
+// afterCalls is the conversation that goes on after an answer that called a tool.
+func afterCalls(a *jobs.Answer) *jobs.Request {
+	return &jobs.Request{Messages: []jobs.Message{
+		{Role: jobs.User, Text: "Weather?"},
+		{Role: jobs.Assistant, Text: a.Text, Calls: a.Calls, Thoughts: a.Thoughts},
+		{Role: jobs.ToolRole, Reply: a.Calls[0].ID, Text: "rain"},
+		{Role: jobs.Assistant, Text: "{"},
+		{Role: jobs.User, Text: "Is that all?"},
+	}}
+}
+
+const usage = `"usage":{"prompt_tokens":3,"completion_tokens":2,"input_tokens":3,"output_tokens":2}`
+
+// Providers refuse a conversation with tools, or answer it worse, that lacks what
+// the model thought before it called them.
+func TestThoughtsWereLostBetweenCallsOfTools(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct{ provider, base, answer, at, want string }{
+		"anthropic": {"anthropic", "", `{"content":[{"type":"thinking","thinking":"","signature":"EqQB"},{"type":"text","text":"Let me see."},` +
+			`{"type":"redacted_thinking","data":"xyz"},{"type":"tool_use","id":"t1","name":"weather","input":{"city": "Oslo"}}],"stop_reason":"tool_use",` + usage + `}`,
+			"messages.1.content", `[{"type":"thinking","thinking":"","signature":"EqQB"},{"type":"text","text":"Let me see."},` +
+				`{"type":"redacted_thinking","data":"xyz"},{"type":"tool_use","id":"t1","name":"weather","input":{"city": "Oslo"}}]`},
+		"gemini": {"gemini", "", `{"candidates":[{"content":{"parts":[{"text":"Let me see.","thoughtSignature":"czE="},` +
+			`{"functionCall":{"name":"weather","args":{}},"thoughtSignature":"czI="},{"functionCall":{"name":"time","args":{}}}]},"finishReason":"STOP"}],"responseId":"r1"}`,
+			"contents.1.parts", `[{"text":"Let me see.","thoughtSignature":"czE="},{"functionCall":{"name":"weather","args":{}},"thoughtSignature":"czI="},` +
+				`{"functionCall":{"name":"time","args":{}}}]`},
+		"deepseek": {"openai", "", `{"choices":[{"message":{"content":"","reasoning_content":"So \u2026","tool_calls":[{"id":"t1","type":"function","function":{"name":"weather","arguments":"{}"}}]}}],` + usage + `}`,
+			"messages.#.reasoning_content", `["So \u2026",""]`},
+		"deepseek after another model": {"openai", "https://api.deepseek.com", `{"choices":[{"message":{"content":"","tool_calls":[{"id":"t1","type":"function","function":{"name":"weather","arguments":"{}"}}]}}],` + usage + `}`,
+			"messages.#.reasoning_content", `["",""]`},
+		"others": {"openai", "", `{"choices":[{"message":{"content":"","reasoning":"So","tool_calls":[{"id":"t1","type":"function","function":{"name":"weather","arguments":"{}"}}]}}],` + usage + `}`,
+			"messages.#.reasoning_content", `[]`},
+		"openrouter": {"openai", "", `{"choices":[{"message":{"content":"","reasoning_details":[{"type":"reasoning.encrypted","data":"abc"}],` +
+			`"tool_calls":[{"id":"t1","type":"function","function":{"name":"weather","arguments":"{}"}}]}}],` + usage + `}`,
+			"messages.1.reasoning_details", `[{"type":"reasoning.encrypted","data":"abc"}]`},
+		"gemini's compatible endpoint": {"openai", "", `{"choices":[{"message":{"tool_calls":[{"id":"t1","type":"function","function":{"name":"weather","arguments":"{}"},` +
+			`"extra_content":{"google":{"thought_signature":"c2ln"}}}]}}],` + usage + `}`,
+			"messages.1.tool_calls.0.extra_content", `{"google":{"thought_signature":"c2ln"}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := model(row.provider)
+			a, err := mustNew(t, m, says(200, nil, row.answer)).Ask(t.Context(), prompt("x"), 0)
+			if err != nil || len(a.Calls) == 0 {
+				t.Fatalf("%+v, %v", a, err)
+			}
+			if row.base != "" {
+				m.BaseURL = row.base
+			}
+			if _, body := sent(t, m, afterCalls(a)); gjson.Get(body, row.at).String() != row.want {
+				t.Errorf("%s, want %s, in %s", gjson.Get(body, row.at), row.want, body)
+			}
+			m.Name = "another"
+			if _, body := sent(t, m, afterCalls(a)); strings.Contains(body, "ignature\":\"") || strings.Contains(body, "thinking") || strings.Contains(body, "So") {
+				t.Errorf("another model is shown %s", body)
+			}
+		})
+	}
+}
+
+// The thoughts of a long conversation are input, and were not held for.
+func TestThoughtsAreCounted(t *testing.T) {
+	t.Parallel()
+	a := &jobs.Answer{Calls: []jobs.ToolCall{{ID: "t1", Name: "weather", Arguments: "{}"}}}
+	c := mustNew(t, model("openai"), http.DefaultClient)
+	before := c.Tokens(afterCalls(a))
+	a.Thoughts = &jobs.Thoughts{Model: "test", Body: []byte(`{"reasoning_content":"` + strings.Repeat("well then ", 100) + `"}`)}
+	if after := c.Tokens(afterCalls(a)); after < before+200 {
+		t.Errorf("%d tokens with thoughts, %d without", after, before)
+	}
+	a.Thoughts.Model = "another"
+	if after := c.Tokens(afterCalls(a)); after != before {
+		t.Errorf("%d tokens with another model's thoughts, %d without", after, before)
+	}
+}
+
+// Models since Gemini 3 refused a conversation that another model had begun, or a
+// ready request brought along, and it was buried.
+func TestGeminiTakesUpConversationsOfOthers(t *testing.T) {
+	t.Parallel()
+	calls := []jobs.ToolCall{{ID: "t1", Name: "weather", Arguments: "{}"}, {ID: "t2", Name: "time", Arguments: "{}"}}
+	for upstream, want := range map[string]string{
+		"gemini-3.8-flash": `["skip_thought_signature_validator"]`, "models/gemini-flash-latest": `["skip_thought_signature_validator"]`,
+		"gemini-2.5-pro": `[]`, "gemma-4": `[]`,
+	} {
+		m := model("gemini")
+		m.Upstream = upstream
+		_, body := sent(t, m, afterCalls(&jobs.Answer{Calls: calls}))
+		if got := gjson.Get(body, "contents.1.parts.#.thoughtSignature"); got.String() != want {
+			t.Errorf("%s: %s in %s", upstream, got, body)
+		}
+	}
+}
