@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/drover-batch/drover/jobs"
@@ -83,9 +84,10 @@ func New(m jobs.Model, client *http.Client) (*Client, error) {
 // protocol is nil for a provider that nobody knows.
 func (c *Client) protocol() protocol {
 	host := c.base.Hostname()
-	compatible := openAI{model: &c.model, strict: strictOpenAI(host, c.model.Upstream), thinking: slices.Contains(thinkingHosts, host)}
+	compatible := openAI{model: &c.model, strict: new(atomic.Bool), thinking: slices.Contains(thinkingHosts, host)}
+	compatible.strict.Store(c.model.Provider != "simulator" && strictOpenAI(host, c.model.Upstream))
 	switch c.model.Provider {
-	case "openai":
+	case "openai", "simulator":
 		return &compatible
 	case "openai-responses":
 		return &responses{compatible}
@@ -95,8 +97,6 @@ func (c *Client) protocol() protocol {
 		return &anthropic{model: &c.model}
 	case "gemini":
 		return &gemini{model: &c.model}
-	case "simulator":
-		return &openAI{model: &c.model}
 	}
 	return nil
 }
@@ -140,21 +140,17 @@ func (c *Client) Ask(ctx context.Context, req *jobs.Request, maxOutput int) (*jo
 		return nil, blind(&c.model)
 	}
 	req = c.told(req)
-	path, body, fail := c.wire.encode(req, c.limit(req, maxOutput))
-	if fail != nil {
-		return nil, fail
-	}
 	if end, ok := ctx.Deadline(); c.model.Timeout > 0 && (!ok || time.Until(end) > c.model.Timeout) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.model.Timeout)
 		defer cancel()
 	}
-	resp, fail := c.post(ctx, path, body)
+	resp, fail := c.send(ctx, req, c.limit(req, maxOutput))
 	if fail != nil {
 		return nil, fail
 	}
 	if !succeeded(resp.status) {
-		return nil, c.rejected(resp)
+		return nil, c.rejected(resp, req)
 	}
 	answer, fail := c.wire.decode(req, resp.body)
 	if fail != nil {
@@ -162,6 +158,22 @@ func (c *Client) Ask(ctx context.Context, req *jobs.Request, maxOutput int) (*jo
 	}
 	c.complete(answer, resp, req)
 	return answer, nil
+}
+
+// send makes one exchange, and another where the first was refused, for free, for
+// what the token limit is called.
+func (c *Client) send(ctx context.Context, req *jobs.Request, limit int) (*response, *jobs.Failure) {
+	path, body, fail := c.wire.encode(req, limit)
+	if fail != nil {
+		return nil, fail
+	}
+	resp, fail := c.post(ctx, path, body)
+	if w, ok := c.wire.(interface {
+		renames(*jobs.Request, *response) bool
+	}); fail == nil && ok && w.renames(req, resp) {
+		return c.send(ctx, req, limit)
+	}
+	return resp, fail
 }
 
 func blind(m *jobs.Model) *jobs.Failure {

@@ -2,8 +2,10 @@ package llm
 
 import (
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/tidwall/gjson"
 
@@ -15,7 +17,7 @@ import (
 // to embeddings and responses.
 type openAI struct {
 	model  *jobs.Model
-	strict bool // knows the token limit as max_completion_tokens
+	strict *atomic.Bool // knows the token limit as max_completion_tokens
 
 	thinking bool // wants what an assistant thought back
 }
@@ -29,18 +31,27 @@ const (
 
 // strictOpenAI reports whether to send max_completion_tokens. OpenAI's
 // reasoning models refuse the older max_tokens; Ollama silently ignores the
-// newer one and Mistral refuses it, so everybody else gets the older.
+// newer one and Mistral refuses it, so everybody else gets the older, until it
+// is refused: a deployment or a gateway may call such a model anything.
 func strictOpenAI(host, upstream string) bool {
-	if host == "api.openai.com" || strings.HasSuffix(host, ".openai.azure.com") {
-		return true
+	return host == "api.openai.com" || strings.HasSuffix(host, ".openai.azure.com") || reasoner.MatchString(bare(upstream))
+}
+
+// reasoner finds the names of OpenAI's reasoning models, those to come included.
+var reasoner = regexp.MustCompile(`^(gpt-([5-9]|[1-9][0-9])|o[1-9])`)
+
+// renames reports whether the provider has just said that it knows the limit that
+// we added by its newer name only. It is called so from then on.
+func (o *openAI) renames(req *jobs.Request, resp *response) bool {
+	if o.strict.Load() || resp.status != http.StatusBadRequest || gjson.GetBytes(req.Body, "max_tokens").Exists() {
+		return false
 	}
-	name := bare(upstream)
-	for _, prefix := range []string{"gpt-5", "o1", "o3", "o4"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
+	said := complaintOf(resp.body)
+	if !said.is("unsupported_parameter") || !said.says("use 'max_completion_tokens' instead") {
+		return false
 	}
-	return false
+	o.strict.Store(true)
+	return true
 }
 
 func (o *openAI) authorize(h http.Header) {
@@ -85,7 +96,7 @@ func (o *openAI) encode(req *jobs.Request, limit int) (string, []byte, *jobs.Fai
 }
 
 func (o *openAI) limitName() string {
-	if o.strict {
+	if o.strict.Load() {
 		return "max_completion_tokens"
 	}
 	return "max_tokens"
@@ -147,7 +158,7 @@ func (o *openAI) appendTools(b []byte, tools []jobs.Tool) []byte {
 	b = append(b, '[')
 	for _, tool := range tools {
 		about := tool.Description
-		if o.strict {
+		if o.strict.Load() {
 			about = shorten(about, mostAbout-1)
 		}
 		b = appendString(append(b, `{"type":"function","function":{"name":`...), tool.Name)

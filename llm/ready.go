@@ -88,6 +88,7 @@ type fields map[string]gjson.Result
 // the call, so no budget could hold.
 var controlled = []string{
 	"model", "n", "max_tokens", "max_completion_tokens", "max_output_tokens", "stream", "stream_options", "service_tier", "tools",
+	"prompt_cache_options",
 	"models", "n_predict", "best_of", "background", "previous_response_id", "conversation", "prompt", "web_search_options", "plugins",
 }
 
@@ -116,11 +117,17 @@ func (m fields) foreign() *jobs.Failure {
 	if n := m["n"]; n.Exists() && n.Type != gjson.Null && n.Num != float64(count(n)) {
 		return jobs.Failf(jobs.InvalidRequest, "the request's n must be a positive whole number")
 	}
-	if m["service_tier"].Str == "priority" {
-		return jobs.Failf(jobs.InvalidRequest, "the request asks for priority, which costs more than the price that budgets hold for")
+	if tier := m["service_tier"]; tier.Exists() && tier.Type != gjson.Null && !slices.Contains(usualTiers, tier.Str) {
+		return jobs.Failf(jobs.InvalidRequest, "the request asks for the service tier %q, which may cost more than the price that budgets hold for", tier.String())
+	}
+	if ttl := m["prompt_cache_options"].Get("ttl"); ttl.Exists() && ttl.Str != "30m" {
+		return jobs.Failf(jobs.InvalidRequest, "the request asks for a cache that is kept for longer, which costs more than the price that budgets hold for")
 	}
 	return nil
 }
+
+// usualTiers cost what a model's price says, or less.
+var usualTiers = []string{"auto", "default", "flex", "standard", "on_demand"}
 
 // members finds the controlled fields of a body. A name that appears twice, or
 // in another case, is refused: servers differ in which one they believe.
