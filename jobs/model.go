@@ -23,6 +23,7 @@ type Model struct {
 	Price *Price `json:"price,omitempty"`
 
 	Temperature *float64 `json:"temperature,omitempty"` // nil leaves it to the provider
+	Effort      string   `json:"effort,omitempty"`      // how hard it thinks, in its provider's words; "" leaves it to the provider
 
 	Vision     bool `json:"vision,omitempty"`     // it sees images
 	Structured bool `json:"structured,omitempty"` // it can be held to a JSON Schema

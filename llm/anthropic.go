@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 
@@ -52,15 +53,36 @@ func (a *anthropic) encode(req *jobs.Request, limit int) (string, []byte, *jobs.
 	if req.System != "" {
 		b = appendString(append(b, `,"system":`...), req.System)
 	}
-	if a.model.Structured && len(req.Schema) > 0 {
-		b = append(append(b, `,"output_config":{"format":{"type":"json_schema","schema":`...), forAnthropic(req.Schema)...)
-		b = append(b, `}}`...)
-	}
+	b = a.appendOutput(b, req, cmp.Or(extra.effort, a.model.Effort))
 	if len(req.Tools) > 0 {
 		b = appendTools(append(b, `,"tools":[`...), req.Tools)
 	}
+	switch name := extra.mustCall; name {
+	case "":
+	case anyTool:
+		b = append(b, `,"tool_choice":{"type":"any"}`...)
+	default:
+		b = append(appendString(append(b, `,"tool_choice":{"type":"tool","name":`...), name), '}')
+	}
 	b = a.appendTurns(append(b, `,"messages":[`...), req.Messages)
 	return "/messages", append(b, '}'), nil
+}
+
+// appendOutput writes what is wanted of the answer's form, and of the thinking.
+func (a *anthropic) appendOutput(b []byte, req *jobs.Request, effort string) []byte {
+	held := a.model.Structured && len(req.Schema) > 0
+	if !held && effort == "" {
+		return b
+	}
+	b = append(b, `,"output_config":{`...)
+	if effort != "" {
+		b = append(appendString(append(b, `"effort":`...), effort), ',')
+	}
+	if held {
+		b = append(append(b, `"format":{"type":"json_schema","schema":`...), forAnthropic(req.Schema)...)
+		b = append(b, '}')
+	}
+	return append(trimComma(b), '}')
 }
 
 // sampling is what a ready request may say beyond its messages.
@@ -68,7 +90,12 @@ type sampling struct {
 	limit             int
 	temperature, topP *float64
 	stop              []string
+	effort            string // how hard to think
+	mustCall          string // the tool that is to be called, anyTool, or "" for none
 }
+
+// anyTool is no name that a tool can have.
+const anyTool = "*"
 
 // single leaves out whichever of temperature and top_p changes nothing, and
 // reports whether no more than one is left: models since Claude Opus 4.1 refuse

@@ -50,7 +50,9 @@ func (c *Client) rejected(resp *response, req *jobs.Request) *jobs.Failure {
 // misset reports whether the model refuses what its configuration sets, and so
 // every request.
 func (c *Client) misset(said complaint, req *jobs.Request) bool {
-	return req.Body == nil && c.model.Temperature != nil && said.says("temperature")
+	m := &c.model
+	return req.Body == nil && (m.Temperature != nil && said.says("temperature") ||
+		m.Effort != "" && said.says("effort", "thinking") && !said.says("function tools"))
 }
 
 // unusable completes a failure that decode found in a response of success.

@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"strings"
@@ -53,11 +54,35 @@ func (g *gemini) encode(req *jobs.Request, limit int) (string, []byte, *jobs.Fai
 	if g.model.Structured && len(req.Schema) > 0 && len(req.Tools) == 0 {
 		b = append(append(b, `,"responseMimeType":"application/json","responseJsonSchema":`...), req.Schema...)
 	}
+	b = g.appendThinking(b, cmp.Or(extra.effort, g.model.Effort))
+	b = append(b, '}')
+	switch name := extra.mustCall; name {
+	case "":
+	case anyTool:
+		b = append(b, `,"toolConfig":{"functionCallingConfig":{"mode":"ANY"}}`...)
+	default:
+		b = append(appendString(append(b, `,"toolConfig":{"functionCallingConfig":{"mode":"ANY","allowedFunctionNames":[`...), name), `]}}`...)
+	}
 	name := g.model.Upstream
 	if !strings.Contains(name, "/") { // tunedModels/… is another collection
 		name = "models/" + name
 	}
-	return "/" + name + ":generateContent", append(b, `}}`...), nil
+	return "/" + name + ":generateContent", append(b, '}'), nil
+}
+
+// budgets are what Google takes the words for effort for, in tokens, where a model
+// knows budgets only.
+var budgets = map[string]int64{"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
+
+// appendThinking says how hard to think: in words since Gemini 3, in tokens before.
+func (g *gemini) appendThinking(b []byte, effort string) []byte {
+	if effort == "" {
+		return b
+	}
+	if budget, ok := budgets[effort]; ok && !g.signs() {
+		return append(strconv.AppendInt(append(b, `,"thinkingConfig":{"thinkingBudget":`...), budget, 10), '}')
+	}
+	return append(appendString(append(b, `,"thinkingConfig":{"thinkingLevel":`...), strings.ToUpper(effort)), '}')
 }
 
 func appendDeclarations(b []byte, tools []jobs.Tool) []byte {
@@ -109,6 +134,7 @@ func (g *gemini) appendContents(b []byte, messages []jobs.Message) []byte {
 // the first call of a turn has none; those before know nothing of it.
 const unsigned = "skip_thought_signature_validator"
 
+// signs reports whether the model is of Gemini 3 or later.
 func (g *gemini) signs() bool {
 	name := bare(g.model.Upstream)
 	return strings.HasPrefix(name, "gemini-") && !strings.HasPrefix(name, "gemini-1") && !strings.HasPrefix(name, "gemini-2")

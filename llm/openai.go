@@ -90,6 +90,9 @@ func (o *openAI) encode(req *jobs.Request, limit int) (string, []byte, *jobs.Fai
 	if t := o.model.Temperature; t != nil {
 		b = strconv.AppendFloat(append(b, `,"temperature":`...), *t, 'g', -1, 64)
 	}
+	if e := o.model.Effort; e != "" {
+		b = appendString(append(b, `,"reasoning_effort":`...), e)
+	}
 	b = append(b, `,"`+o.limitName()+`":`...)
 	b = strconv.AppendInt(b, int64(limit), 10)
 	return "/chat/completions", append(b, '}'), nil

@@ -39,6 +39,9 @@ func (r *responses) encode(req *jobs.Request, limit int) (string, []byte, *jobs.
 	if t := r.model.Temperature; t != nil {
 		b = strconv.AppendFloat(append(b, `,"temperature":`...), *t, 'g', -1, 64)
 	}
+	if e := r.model.Effort; e != "" {
+		b = append(appendString(append(b, `,"reasoning":{"effort":`...), e), '}')
+	}
 	b = strconv.AppendInt(append(b, `,"max_output_tokens":`...), int64(limit), 10)
 	return "/responses", append(b, '}'), nil
 }

@@ -86,9 +86,26 @@ func translate(out *jobs.Request, s *sampling, name string, v gjson.Result) bool
 	case "response_format":
 		return v.Get("type").Str == "text"
 	case "tool_choice":
-		return v.Str == "auto"
+		return s.choose(v)
+	case "reasoning_effort":
+		s.effort = v.String()
+	case "parallel_tool_calls":
+		return v.Bool() // which is what everybody does
 	default:
 		return false
+	}
+	return true
+}
+
+// choose takes over which tool has to be called.
+func (s *sampling) choose(v gjson.Result) bool {
+	switch {
+	case v.Str == "auto":
+	case v.Str == "required":
+		s.mustCall = anyTool
+	default:
+		s.mustCall = v.Get("function.name").String()
+		return s.mustCall != ""
 	}
 	return true
 }

@@ -44,7 +44,7 @@ func (l *ledger) resolve(doc *document, prices func(string) (jobs.Price, bool)) 
 		resolved := jobs.Model{
 			Name: name, Provider: m.Provider, Upstream: cmp.Or(m.Model, name), BaseURL: at,
 			Context: m.Context, MaxOutput: m.MaxOutput, Timeout: m.Timeout,
-			Quota: cmp.Or(m.Quota, name), Temperature: m.Temperature,
+			Quota: cmp.Or(m.Quota, name), Temperature: m.Temperature, Effort: m.Effort,
 			Vision: m.can(m.Vision), Structured: m.can(m.Structured),
 		}
 		if m.Provider == "openai-embeddings" {

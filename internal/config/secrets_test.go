@@ -86,16 +86,17 @@ func TestSingleModelFindsItsProvider(t *testing.T) {
 		provider, url string
 		key           string
 	}{
-		"openai":              {config.Single{Model: "gpt-4.1-mini"}, []string{openai}, "openai", "https://api.openai.com/v1", "o"},
-		"anthropic":           {config.Single{Model: "sonnet"}, []string{anthropic}, "anthropic", "https://api.anthropic.com/v1", "a"},
-		"claude, both keys":   {config.Single{Model: "claude-sonnet-4-5"}, []string{openai, anthropic}, "anthropic", "https://api.anthropic.com/v1", "a"},
-		"local":               {config.Single{Model: "llama3:8b", BaseURL: "http://127.0.0.1:11434/v1"}, nil, "openai", "http://127.0.0.1:11434/v1", ""},
-		"compatible":          {config.Single{Model: "m", BaseURL: "https://host/v1/"}, []string{openai}, "openai", "https://host/v1", "o"},
-		"no key in the clear": {config.Single{Model: "m", BaseURL: "http://host/v1"}, []string{openai}, "openai", "http://host/v1", ""},
-		"gemini by its name":  {config.Single{Model: "gemini-2.5-flash"}, []string{openai, "GEMINI_API_KEY=g"}, "gemini", "https://generativelanguage.googleapis.com/v1beta", "g"},
-		"vectors by name":     {config.Single{Model: "text-embedding-3-small"}, []string{openai}, "openai-embeddings", "https://api.openai.com/v1", "o"},
-		"unless asked to":     {config.Single{Model: "m", BaseURL: "http://host/v1", KeyEnv: "K"}, []string{"K=k"}, "openai", "http://host/v1", "k"},
-		"a name to clean":     {config.Single{Model: "@cf/meta llama", BaseURL: "http://[::1]:1/v1"}, []string{openai}, "openai", "http://[::1]:1/v1", "o"},
+		"openai":                {config.Single{Model: "gpt-4.1-mini"}, []string{openai}, "openai", "https://api.openai.com/v1", "o"},
+		"anthropic":             {config.Single{Model: "sonnet"}, []string{anthropic}, "anthropic", "https://api.anthropic.com/v1", "a"},
+		"where tools are taken": {config.Single{Model: "gpt-6.1-sol"}, []string{openai, anthropic}, "openai-responses", "https://api.openai.com/v1", "o"},
+		"claude, both keys":     {config.Single{Model: "claude-sonnet-4-5"}, []string{openai, anthropic}, "anthropic", "https://api.anthropic.com/v1", "a"},
+		"local":                 {config.Single{Model: "llama3:8b", BaseURL: "http://127.0.0.1:11434/v1"}, nil, "openai", "http://127.0.0.1:11434/v1", ""},
+		"compatible":            {config.Single{Model: "m", BaseURL: "https://host/v1/"}, []string{openai}, "openai", "https://host/v1", "o"},
+		"no key in the clear":   {config.Single{Model: "m", BaseURL: "http://host/v1"}, []string{openai}, "openai", "http://host/v1", ""},
+		"gemini by its name":    {config.Single{Model: "gemini-2.5-flash"}, []string{openai, "GEMINI_API_KEY=g"}, "gemini", "https://generativelanguage.googleapis.com/v1beta", "g"},
+		"vectors by name":       {config.Single{Model: "text-embedding-3-small"}, []string{openai}, "openai-embeddings", "https://api.openai.com/v1", "o"},
+		"unless asked to":       {config.Single{Model: "m", BaseURL: "http://host/v1", KeyEnv: "K"}, []string{"K=k"}, "openai", "http://host/v1", "k"},
+		"a name to clean":       {config.Single{Model: "@cf/meta llama", BaseURL: "http://[::1]:1/v1"}, []string{openai}, "openai", "http://[::1]:1/v1", "o"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
