@@ -334,8 +334,10 @@ func chatUsage(u gjson.Result) jobs.Usage {
 			usage.Output = count(value)
 		case "total_tokens":
 			total = count(value)
+		case "prompt_cache_hit_tokens", "cached_tokens": // DeepSeek, Moonshot
+			usage.CachedInput = max(usage.CachedInput, count(value))
 		case "prompt_tokens_details", "input_tokens_details":
-			usage.CachedInput = count(value.Get("cached_tokens"))
+			usage.CachedInput = max(usage.CachedInput, count(value.Get("cached_tokens")))
 			usage.CacheWrite = count(value.Get("cache_write_tokens"))
 		case "completion_tokens_details", "output_tokens_details":
 			usage.Reasoning = count(value.Get("reasoning_tokens"))

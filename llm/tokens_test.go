@@ -240,7 +240,8 @@ func TestPricesAreFound(t *testing.T) {
 		{"gpt-4.1-mini", 400_000, true}, {"gpt-4.1-mini-2025-04-14", 400_000, true}, {"openai/gpt-4.1", 2_000_000, true},
 		{"claude-sonnet-4-5-20250929", 3_000_000, true}, {"claude-opus-4-5", 5_000_000, true}, {"gemini-2.5-flash-lite", 100_000, true},
 		{"models/gemini-2.5-flash", 300_000, true}, {"text-embedding-3-small", 20_000, true}, {"gpt-4o-latest", 2_500_000, true},
-		{"gpt-4.1-nonsense", 0, false}, {"ft:gpt-4.1:acme", 0, false}, {"llama3.2", 0, false}, {"gpt-4o-audio-preview", 0, false}, {"", 0, false},
+		{"gpt-6.1-sol-2026-09-29", 2_000_000, true}, {"claude-opus-5", 5_000_000, true}, {"claude-opus-5-5", 4_000_000, true}, {"claude-haiku-5-5", 100_000, true},
+		{"gpt-6.1-sol-fast", 0, false}, {"gpt-4.1-nonsense", 0, false}, {"ft:gpt-4.1:acme", 0, false}, {"llama3.2", 0, false}, {"gpt-4o-audio-preview", 0, false}, {"", 0, false},
 	} {
 		price, ok := Lookup(row.upstream)
 		if ok != row.known || price.Input != row.input {
