@@ -50,6 +50,9 @@ func complaintIn(root gjson.Result) complaint {
 		c.code = e.Get("status").String() // Gemini: RESOURCE_EXHAUSTED
 	}
 	c.details(e.Get("details"))
+	if at := e.Get("metadata.headers.X-RateLimit-Reset").Float(); at > 0 { // OpenRouter's
+		c.wait = untilSeconds(at, nil)
+	}
 	if id := root.Get("request_id"); id.Type == gjson.String { // Anthropic
 		c.id = shorten(id.Str, 128)
 	}

@@ -2,6 +2,7 @@ package llm
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -182,6 +183,8 @@ func TestWaitsAreRead(t *testing.T) {
 		"anthropic":          {map[string]string{"Date": date, "Anthropic-Ratelimit-Requests-Remaining": "0", "Anthropic-Ratelimit-Requests-Reset": "2026-11-23T12:00:40Z"}, 40 * time.Second},
 		"Unix time":          {map[string]string{"Date": date, "X-Ratelimit-Remaining-Requests": "0", "X-Ratelimit-Reset-Requests": "1795435230"}, 30 * time.Second},
 		"Unix milliseconds":  {map[string]string{"Date": date, "X-Ratelimit-Remaining-Requests": "0", "X-Ratelimit-Reset-Requests": "1795435230500"}, 30500 * time.Millisecond},
+		"a day's used up":    {map[string]string{"X-Ratelimit-Remaining-Requests": "0", "X-Ratelimit-Reset-Requests": "2h0m0s", "X-Ratelimit-Remaining-Tokens": "5"}, 2 * time.Hour},
+		"openrouter":         {map[string]string{"Date": date, "X-Ratelimit-Limit": "20", "X-Ratelimit-Remaining": "0", "X-Ratelimit-Reset": "1795435230000"}, 30 * time.Second},
 		"used up, no reset":  {map[string]string{"X-Ratelimit-Remaining-Requests": "0"}, 0},
 		"nothing":            {nil, 0},
 	} {
@@ -203,14 +206,35 @@ func TestQuotaHeadersAreRead(t *testing.T) {
 	}{
 		"openai": {map[string]string{
 			"x-ratelimit-limit-requests": "500", "x-ratelimit-remaining-requests": "499", "x-ratelimit-reset-requests": "120ms",
-			"x-ratelimit-limit-tokens": "30000", "x-ratelimit-remaining-tokens": "29000", "x-ratelimit-reset-tokens": "6m0s"},
-			&jobs.Quota{RequestsLimit: 500, RequestsLeft: 499, RequestsReset: 120 * time.Millisecond, TokensLimit: 30000, TokensLeft: 29000, TokensReset: 6 * time.Minute}},
+			"x-ratelimit-limit-tokens": "30000", "x-ratelimit-remaining-tokens": "29000", "x-ratelimit-reset-tokens": "2s"},
+			&jobs.Quota{RequestsLimit: 500, RequestsLeft: 499, RequestsReset: 120 * time.Millisecond, TokensLimit: 30000, TokensLeft: 29000, TokensReset: 2 * time.Second}},
+		"groq, whose requests are a day's": {map[string]string{
+			"x-ratelimit-limit-requests": "14400", "x-ratelimit-remaining-requests": "14370", "x-ratelimit-reset-requests": "2m59.56s",
+			"x-ratelimit-limit-tokens": "18000", "x-ratelimit-remaining-tokens": "17997", "x-ratelimit-reset-tokens": "7.66s"},
+			&jobs.Quota{RequestsLimit: -1, RequestsLeft: -1, RequestsReset: -1, TokensLimit: 18000, TokensLeft: 17997, TokensReset: 7660 * time.Millisecond}},
+		"mistral": {map[string]string{
+			"x-ratelimit-limit-req-minute": "720", "x-ratelimit-remaining-req-minute": "717",
+			"x-ratelimit-limit-tokens-minute": "5000000", "x-ratelimit-remaining-tokens-minute": "4999911", "x-ratelimit-tokens-query-cost": "52"},
+			&jobs.Quota{RequestsLimit: 720, RequestsLeft: 717, RequestsReset: -1, TokensLimit: 5000000, TokensLeft: 4999911, TokensReset: -1}},
+		"cerebras": {map[string]string{
+			"x-ratelimit-limit-requests-day": "1000", "x-ratelimit-remaining-requests-day": "750", "x-ratelimit-reset-requests-day": "3600",
+			"x-ratelimit-limit-tokens-minute": "100000", "x-ratelimit-remaining-tokens-minute": "90000", "x-ratelimit-reset-tokens-minute": "30.5"},
+			&jobs.Quota{RequestsLimit: -1, RequestsLeft: -1, RequestsReset: -1, TokensLimit: 100000, TokensLeft: 90000, TokensReset: 30500 * time.Millisecond}},
+		"anthropic, output is what is used up": {map[string]string{"date": date,
+			"anthropic-ratelimit-tokens-limit": "96000", "anthropic-ratelimit-tokens-remaining": "84000", "anthropic-ratelimit-tokens-reset": "2026-11-23T12:00:10Z",
+			"anthropic-ratelimit-input-tokens-limit": "80000", "anthropic-ratelimit-input-tokens-remaining": "80000",
+			"anthropic-ratelimit-output-tokens-limit": "16000", "anthropic-ratelimit-output-tokens-remaining": "4000"},
+			&jobs.Quota{RequestsLimit: -1, RequestsLeft: -1, RequestsReset: -1, TokensLimit: 96000, TokensLeft: 24000, TokensReset: 10 * time.Second}},
+		"anthropic, by its parts alone": {map[string]string{
+			"anthropic-ratelimit-input-tokens-limit": "80000", "anthropic-ratelimit-input-tokens-remaining": "40000",
+			"anthropic-ratelimit-output-tokens-limit": "20000", "anthropic-ratelimit-output-tokens-remaining": "20000"},
+			&jobs.Quota{RequestsLimit: -1, RequestsLeft: -1, RequestsReset: -1, TokensLimit: 100000, TokensLeft: 50000, TokensReset: -1}},
 		"anthropic": {map[string]string{"date": date,
 			"anthropic-ratelimit-requests-limit": "50", "anthropic-ratelimit-requests-remaining": "49", "anthropic-ratelimit-requests-reset": "2026-11-23T12:00:01Z",
 			"anthropic-ratelimit-tokens-limit": "40000", "anthropic-ratelimit-tokens-remaining": "39000", "anthropic-ratelimit-tokens-reset": "2026-11-23T12:01:00Z"},
 			&jobs.Quota{RequestsLimit: 50, RequestsLeft: 49, RequestsReset: time.Second, TokensLimit: 40000, TokensLeft: 39000, TokensReset: time.Minute}},
-		"anthropic, input only": {map[string]string{"anthropic-ratelimit-input-tokens-remaining": "7"},
-			&jobs.Quota{RequestsLimit: -1, RequestsLeft: -1, TokensLimit: -1, TokensLeft: 7, RequestsReset: -1, TokensReset: -1}},
+		"of a day": {map[string]string{"x-ratelimit-remaining-requests": "9", "x-ratelimit-limit-requests": "10", "x-ratelimit-reset-requests": "2h0m0s"},
+			&jobs.Quota{RequestsLimit: -1, RequestsLeft: -1, TokensLimit: -1, TokensLeft: -1, RequestsReset: -1, TokensReset: -1}},
 		"nonsense": {map[string]string{"x-ratelimit-limit-requests": "-5", "x-ratelimit-remaining-tokens": "many"}, nil},
 		"nothing":  {nil, nil},
 	} {
@@ -280,4 +304,14 @@ func FuzzResponses(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestOpenRouterSaysInItsErrorWhenToComeBack(t *testing.T) {
+	t.Parallel()
+	body := fmt.Sprintf(`{"error":{"message":"Rate limit exceeded: free-models-per-min. ","code":429,"metadata":{"headers":{"X-RateLimit-Limit":"20","X-RateLimit-Remaining":"0","X-RateLimit-Reset":"%d"}}}}`,
+		time.Now().Add(time.Minute).UnixMilli())
+	_, err := mustNew(t, model("openai"), says(429, nil, body)).Ask(t.Context(), prompt("x"), 0)
+	if f := failure(t, err); f.Kind != jobs.RateLimited || f.RetryAfter < 50*time.Second || f.RetryAfter > 62*time.Second {
+		t.Errorf("%v, after %v", f, f.RetryAfter)
+	}
 }
