@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -84,7 +85,7 @@ func New(m jobs.Model, client *http.Client) (*Client, error) {
 // protocol is nil for a provider that nobody knows.
 func (c *Client) protocol() protocol {
 	host := c.base.Hostname()
-	compatible := openAI{model: &c.model, strict: new(atomic.Bool), thinking: slices.Contains(thinkingHosts, host)}
+	compatible := openAI{model: &c.model, strict: new(atomic.Bool), thinking: slices.Contains(thinkingHosts, host), azure: strings.HasSuffix(host, azureAny)}
 	compatible.strict.Store(c.model.Provider != "simulator" && strictOpenAI(host, c.model.Upstream))
 	switch c.model.Provider {
 	case "openai", "simulator":
@@ -102,7 +103,9 @@ func (c *Client) protocol() protocol {
 }
 
 // baseURL checks the model's base URL. One without a path gets the one where
-// the protocol usually lives: /v1, or /v1beta for Gemini's.
+// the protocol usually lives: /v1, /openai/v1 for Azure, or /v1beta for Gemini's.
+// Anthropic's and Google's own libraries add the version to any path, so that
+// the addresses to copy lack it. Those of an endpoint are cut to their base.
 func baseURL(m *jobs.Model) (*url.URL, error) {
 	text := m.BaseURL
 	if text == "" {
@@ -119,15 +122,26 @@ func baseURL(m *jobs.Model) (*url.URL, error) {
 		return nil, errors.New("base_url must not contain a user or password; name a key with api_key_env or api_key_file")
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
-	if u.Path == "" {
+	for _, endpoint := range []string{"/chat/completions", "/responses", "/embeddings", "/messages"} {
+		u.Path = strings.TrimSuffix(u.Path, endpoint)
+	}
+	versioned := version.MatchString(u.Path)
+	switch {
+	case m.Provider == "gemini" && !versioned:
+		u.Path += "/v1beta"
+	case m.Provider == "anthropic" && !versioned:
+		u.Path += "/v1"
+	case u.Path == "" && strings.HasSuffix(u.Hostname(), azureAny):
+		u.Path = "/openai/v1"
+	case u.Path == "":
 		u.Path = "/v1"
-		if m.Provider == "gemini" {
-			u.Path = "/v1beta"
-		}
 	}
 	u.Fragment = ""
 	return u, nil
 }
+
+// version is a path's last part, as in /v1 and /v1beta.
+var version = regexp.MustCompile(`/v[0-9]+[a-z]*[0-9]*$`)
 
 // Ask sends the request and blocks for its answer, for the model's timeout at
 // most. The answer has at most maxOutput tokens, or fewer if the model or the

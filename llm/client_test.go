@@ -437,19 +437,32 @@ func TestNewNamesWhatToCorrect(t *testing.T) {
 }
 
 func TestBaseURLGetsItsVersion(t *testing.T) {
-	for base, want := range map[string]string{
-		"":                                    "https://api.openai.com/v1/chat/completions",
-		"http://localhost:11434":              "http://localhost:11434/v1/chat/completions",
-		"http://localhost/api/openai/":        "http://localhost/api/openai/chat/completions",
-		"https://azure.test/v1?api-version=1": "https://azure.test/v1/chat/completions?api-version=1",
+	for _, row := range []struct{ provider, base, want string }{
+		{"openai", "", "https://api.openai.com/v1/chat/completions"},
+		{"openai", "http://localhost:11434", "http://localhost:11434/v1/chat/completions"},
+		{"openai", "http://localhost/api/openai/", "http://localhost/api/openai/chat/completions"},
+		{"openai", "http://localhost/v1/chat/completions", "http://localhost/v1/chat/completions"},
+		{"openai", "https://azure.test/v1?api-version=1", "https://azure.test/v1/chat/completions?api-version=1"},
+		{"openai", "https://acme.openai.azure.com/", "https://acme.openai.azure.com/openai/v1/chat/completions"},
+		{"openai", "https://acme.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21", "https://acme.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21"},
+		{"openai-responses", "https://acme.services.ai.azure.com/openai/v1/", "https://acme.services.ai.azure.com/openai/v1/responses"},
+		{"anthropic", "", "https://api.anthropic.com/v1/messages"},
+		{"anthropic", "https://api.deepseek.com/anthropic", "https://api.deepseek.com/anthropic/v1/messages"},
+		{"anthropic", "https://acme.services.ai.azure.com/anthropic/v1/messages", "https://acme.services.ai.azure.com/anthropic/v1/messages"},
+		{"gemini", "https://gateway.test/google-ai-studio", "https://gateway.test/google-ai-studio/v1beta/models/gpt-4.1-mini:generateContent"},
+		{"gemini", "https://gateway.test/v1", "https://gateway.test/v1/models/gpt-4.1-mini:generateContent"},
 	} {
 		var sent http.Request
 		var body string
-		m := model("openai")
-		m.BaseURL = base
+		m := model(row.provider)
+		m.BaseURL = row.base
 		_, _ = mustNew(t, m, hears(&sent, &body)).Ask(t.Context(), prompt("x"), 0)
-		if got := sent.URL.String(); got != want {
-			t.Errorf("%q: %s, want %s", base, got, want)
+		if got := sent.URL.String(); got != row.want {
+			t.Errorf("%s, %q: %s, want %s", row.provider, row.base, got, row.want)
+		}
+		azure := strings.Contains(row.want, "azure.com/openai")
+		if (sent.Header.Get("Api-Key") == canary) != azure || azure && sent.Header.Get("Authorization") != "" {
+			t.Errorf("%s, %q: %v", row.provider, row.base, sent.Header)
 		}
 	}
 }

@@ -20,6 +20,7 @@ type openAI struct {
 	strict *atomic.Bool // knows the token limit as max_completion_tokens
 
 	thinking bool // wants what an assistant thought back
+	azure    bool // has a header of its own for the key
 }
 
 // The endpoints a ready request may name, as OpenAI's batch files do.
@@ -34,8 +35,14 @@ const (
 // newer one and Mistral refuses it, so everybody else gets the older, until it
 // is refused: a deployment or a gateway may call such a model anything.
 func strictOpenAI(host, upstream string) bool {
-	return host == "api.openai.com" || strings.HasSuffix(host, ".openai.azure.com") || reasoner.MatchString(bare(upstream))
+	return host == "api.openai.com" || strings.HasSuffix(host, azureOpenAI) || reasoner.MatchString(bare(upstream))
 }
+
+// The hosts of Azure's: of OpenAI's models alone, and of any.
+const (
+	azureOpenAI = ".openai.azure.com"
+	azureAny    = ".azure.com"
+)
 
 // reasoner finds the names of OpenAI's reasoning models, those to come included.
 var reasoner = regexp.MustCompile(`^(gpt-([5-9]|[1-9][0-9])|o[1-9])`)
@@ -55,7 +62,11 @@ func (o *openAI) renames(req *jobs.Request, resp *response) bool {
 }
 
 func (o *openAI) authorize(h http.Header) {
-	if !o.model.Key.Empty() {
+	switch {
+	case o.model.Key.Empty():
+	case o.azure:
+		h["Api-Key"] = []string{o.model.Key.Reveal()}
+	default:
 		h["Authorization"] = []string{"Bearer " + o.model.Key.Reveal()}
 	}
 }

@@ -96,6 +96,7 @@ func TestSingleModelFindsItsProvider(t *testing.T) {
 		"gemini by its name":    {config.Single{Model: "gemini-2.5-flash"}, []string{openai, "GEMINI_API_KEY=g"}, "gemini", "https://generativelanguage.googleapis.com/v1beta", "g"},
 		"vectors by name":       {config.Single{Model: "text-embedding-3-small"}, []string{openai}, "openai-embeddings", "https://api.openai.com/v1", "o"},
 		"unless asked to":       {config.Single{Model: "m", BaseURL: "http://host/v1", KeyEnv: "K"}, []string{"K=k"}, "openai", "http://host/v1", "k"},
+		"azure":                 {config.Single{Model: "d", BaseURL: "https://acme.openai.azure.com/openai/deployments/d?api-version=2024-10-21", KeyEnv: "K"}, []string{"K=k"}, "openai", "https://acme.openai.azure.com/openai/deployments/d?api-version=2024-10-21", "k"},
 		"a name to clean":       {config.Single{Model: "@cf/meta llama", BaseURL: "http://[::1]:1/v1"}, []string{openai}, "openai", "http://[::1]:1/v1", "o"},
 	} {
 		t.Run(name, func(t *testing.T) {
