@@ -33,6 +33,9 @@ func (o *openAI) ready(req *jobs.Request, limit int) ([]byte, *jobs.Failure) {
 	if tool := m.hosted(); tool != "" {
 		return nil, jobs.Failf(jobs.InvalidRequest, "the request wants the provider to run %s, which costs more than its own tokens: use tools of type function", tool)
 	}
+	if named(req.Body) {
+		return nil, jobs.Failf(jobs.InvalidRequest, "the request names a file or an item that lies elsewhere, and nobody can count before the call: send its content")
+	}
 	var edit edit
 	edit.set(m, "model", string(appendString(nil, o.model.Upstream)))
 	if m["stream"].Exists() {
@@ -104,6 +107,26 @@ func (m fields) hosted() (tool string) {
 		})
 	}
 	return tool
+}
+
+// named reports whether a message has a part that only names its content: a file
+// by its address or id, or an item that the provider has stored.
+func named(body []byte) bool {
+	if !bytes.Contains(body, []byte("file")) && !bytes.Contains(body, []byte("item_reference")) && !bytes.Contains(body, []byte(`\u`)) {
+		return false
+	}
+	found := false
+	root := gjson.ParseBytes(body)
+	for _, list := range []string{"messages", "input"} {
+		for _, m := range root.Get(list).Array() {
+			found = found || m.Get("type").Str == "item_reference"
+			for _, part := range m.Get("content").Array() {
+				found = found || part.Get("type").Str == "input_file" && (part.Get("file_id").Exists() || part.Get("file_url").Exists()) ||
+					part.Get("file.file_id").Exists()
+			}
+		}
+	}
+	return found
 }
 
 // foreign refuses what a job may not say.

@@ -61,6 +61,9 @@ func TestReadyBodiesCannotGetRoundTheConfiguration(t *testing.T) {
 		{responsesEndpoint, `{"previous_response_id":"resp_1"}`}, {responsesEndpoint, `{"background":true}`}, {responsesEndpoint, `{"prompt":{"id":"pmpt_1"}}`},
 		{chatEndpoint, `{"service_tier":"priority"}`}, {chatEndpoint, `{"service_tier":"fast"}`}, {chatEndpoint, `{"service_tier":7}`},
 		{responsesEndpoint, `{"prompt_cache_options":{"ttl":"12h"}}`}, {responsesEndpoint, `{"service_tier":"auto","service_t\u0069er":"priority"}`}, {chatEndpoint, `{"n_predict":-1}`},
+		{chatEndpoint, `{"messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"file-1"}}]}]}`},
+		{responsesEndpoint, `{"input":[{"role":"user","content":[{"type":"input_file","file_url":"https://host/long.pdf"}]}]}`},
+		{responsesEndpoint, `{"input":[{"role":"user","content":[{"type":"input_file","f\u0069le_id":"file-1"}]}]}`}, {responsesEndpoint, `{"input":[{"type":"item_reference","id":"msg_1"}]}`},
 		{chatEndpoint, `[]`}, {chatEndpoint, `{"model":`}, {chatEndpoint, ``}, {chatEndpoint, `"x"`},
 		{"/v1/files", `{}`}, {"/v1/../admin", `{}`}, {"", `{}`},
 	} {
@@ -80,6 +83,7 @@ func TestToolsThatTheProviderRunsAreRefused(t *testing.T) {
 		`{"tools":[]}`: true, `{"tools":null,"web_search_options":null}`: true,
 		`{"tools":[{"type":"function","name":"f"},{"type":"web_search"}]}`:      false,
 		`{"tools":[{"type":"function","type":"mcp","server_url":"https://x"}]}`: false,
+		`{"messages":[{"content":[{"type":"file","file":{"file_data":"data:application/pdf;base64,JVBE"}}]}],"input":[{"content":[{"type":"input_image","file_id":"file-1"}]}]}`: true,
 		`{"web_search_options":{}}`: false, `{"plugins":[{"id":"web"}]}`: false,
 	} {
 		for _, endpoint := range []string{chatEndpoint, responsesEndpoint} {
