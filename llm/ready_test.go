@@ -81,8 +81,8 @@ func TestToolsThatTheProviderRunsAreRefused(t *testing.T) {
 	for body, fine := range map[string]bool{
 		`{"tools":[{"type":"function","name":"f"},{"type":"custom","name":"g"}]}`: true,
 		`{"tools":[]}`: true, `{"tools":null,"web_search_options":null}`: true,
-		`{"tools":[{"type":"function","name":"f"},{"type":"web_search"}]}`:      false,
-		`{"tools":[{"type":"function","type":"mcp","server_url":"https://x"}]}`: false,
+		`{"tools":[{"type":"function","name":"f"},{"type":"web_search"}]}`:                                                                                                       false,
+		`{"tools":[{"type":"function","type":"mcp","server_url":"https://x"}]}`:                                                                                                  false,
 		`{"messages":[{"content":[{"type":"file","file":{"file_data":"data:application/pdf;base64,JVBE"}}]}],"input":[{"content":[{"type":"input_image","file_id":"file-1"}]}]}`: true,
 		`{"web_search_options":{}}`: false, `{"plugins":[{"id":"web"}]}`: false,
 	} {

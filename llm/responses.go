@@ -26,11 +26,18 @@ func (r *responses) encode(req *jobs.Request, limit int) (string, []byte, *jobs.
 	}
 	b = append(b, `,"input":[`...)
 	for i := range req.Messages {
-		b = appendItems(b, &req.Messages[i])
+		if own := recalled(&req.Messages[i], r.model.Name); own != nil {
+			b = append(appendElements(b, own), ',')
+		} else {
+			b = appendItems(b, &req.Messages[i])
+		}
 	}
 	b = append(trimComma(b), ']')
 	if len(req.Tools) > 0 {
 		b = appendItemTools(append(b, `,"tools":`...), req.Tools)
+		if reasoner.MatchString(bare(r.model.Upstream)) {
+			b = append(b, `,"include":["reasoning.encrypted_content"]`...) // or it would have to be stored
+		}
 	}
 	if r.model.Structured && len(req.Schema) > 0 {
 		b = appendFormat(append(b, `,"text":{"format":{"type":"json_schema",`...), req.Schema)
@@ -97,7 +104,11 @@ func (r *responses) decode(req *jobs.Request, body []byte) (*jobs.Answer, *jobs.
 	if fail != nil {
 		return nil, fail
 	}
-	return decodeResponse(r.model.Name, root)
+	a, fail := decodeResponse(r.model.Name, root)
+	if fail == nil && len(a.Calls) > 0 {
+		a.Thoughts = encrypted(r.model.Name, root.Get("output"))
+	}
+	return a, fail
 }
 
 // decodeResponse reads an answer of the responses endpoint.

@@ -46,6 +46,16 @@ func signed(model string, parts gjson.Result) *jobs.Thoughts {
 	return nil
 }
 
+// encrypted are all items of a response, if its reasoning came along.
+func encrypted(model string, output gjson.Result) *jobs.Thoughts {
+	for _, item := range output.Array() {
+		if item.Get("type").Str == "reasoning" && item.Get("encrypted_content").Str != "" {
+			return &jobs.Thoughts{Model: model, Body: json.RawMessage(output.Raw)}
+		}
+	}
+	return nil
+}
+
 // reasoned are the members of a chat completion's message that have to come back
 // with it: DeepSeek and Moonshot want reasoning_content, OpenRouter
 // reasoning_details, and Gemini's compatible endpoint what it signed of the calls.

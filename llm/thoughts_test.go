@@ -36,6 +36,9 @@ func TestThoughtsWereLostBetweenCallsOfTools(t *testing.T) {
 			`{"functionCall":{"name":"weather","args":{}},"thoughtSignature":"czI="},{"functionCall":{"name":"time","args":{}}}]},"finishReason":"STOP"}],"responseId":"r1"}`,
 			"contents.1.parts", `[{"text":"Let me see.","thoughtSignature":"czE="},{"functionCall":{"name":"weather","args":{}},"thoughtSignature":"czI="},` +
 				`{"functionCall":{"name":"time","args":{}}}]`},
+		"responses": {"openai-responses", "", `{"status":"completed","output":[{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"gAAA"},` +
+			`{"type":"function_call","id":"fc_1","call_id":"t1","name":"weather","arguments":"{}","status":"completed"}],` + usage + `}`,
+			"input.1.encrypted_content", `gAAA`},
 		"deepseek": {"openai", "", `{"choices":[{"message":{"content":"","reasoning_content":"So \u2026","tool_calls":[{"id":"t1","type":"function","function":{"name":"weather","arguments":"{}"}}]}}],` + usage + `}`,
 			"messages.#.reasoning_content", `["So \u2026",""]`},
 		"deepseek after another model": {"openai", "https://api.deepseek.com", `{"choices":[{"message":{"content":"","tool_calls":[{"id":"t1","type":"function","function":{"name":"weather","arguments":"{}"}}]}}],` + usage + `}`,
@@ -63,7 +66,7 @@ func TestThoughtsWereLostBetweenCallsOfTools(t *testing.T) {
 				t.Errorf("%s, want %s, in %s", gjson.Get(body, row.at), row.want, body)
 			}
 			m.Name = "another"
-			if _, body := sent(t, m, afterCalls(a)); strings.Contains(body, "ignature\":\"") || strings.Contains(body, "thinking") || strings.Contains(body, "So") {
+			if _, body := sent(t, m, afterCalls(a)); strings.Contains(body, "ignature\":\"") || strings.Contains(body, "thinking") || strings.Contains(body, "So") || strings.Contains(body, "gAAA") {
 				t.Errorf("another model is shown %s", body)
 			}
 		})
@@ -100,6 +103,24 @@ func TestGeminiTakesUpConversationsOfOthers(t *testing.T) {
 		_, body := sent(t, m, afterCalls(&jobs.Answer{Calls: calls}))
 		if got := gjson.Get(body, "contents.1.parts.#.thoughtSignature"); got.String() != want {
 			t.Errorf("%s: %s in %s", upstream, got, body)
+		}
+	}
+}
+
+func TestReasoningIsAskedForWhereItHasToComeBack(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		upstream string
+		tools    []jobs.Tool
+		want     string
+	}{
+		{"gpt-6.1-sol", []jobs.Tool{{Name: "f"}}, `["reasoning.encrypted_content"]`}, {"gpt-6.1-sol", nil, ``},
+		{"gpt-4.1", []jobs.Tool{{Name: "f"}}, ``}, {"grok-4", []jobs.Tool{{Name: "f"}}, ``},
+	} {
+		m, req := model("openai-responses"), prompt("x")
+		m.Upstream, req.Tools = row.upstream, row.tools
+		if _, body := sent(t, m, req); gjson.Get(body, "include").Raw != row.want {
+			t.Errorf("%s: %s", row.upstream, body)
 		}
 	}
 }
