@@ -127,7 +127,7 @@ type Answer struct {
 	Text      string
 	Calls     []ToolCall
 	Thoughts  *Thoughts // nil if there are none that have to go back
-	Finish    string // one of the Finish constants
+	Finish    string    // one of the Finish constants
 	Usage     Usage
 	Model     string // what the provider says answered
 	RequestID string // the provider's, for support cases

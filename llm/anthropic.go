@@ -64,7 +64,7 @@ func (a *anthropic) encode(req *jobs.Request, limit int) (string, []byte, *jobs.
 	default:
 		b = append(appendString(append(b, `,"tool_choice":{"type":"tool","name":`...), name), '}')
 	}
-	b = a.appendTurns(append(b, `,"messages":[`...), req.Messages)
+	b = a.appendTurns(append(b, `,"messages":[`...), suited(req.Messages, plainID))
 	return "/messages", append(b, '}'), nil
 }
 

@@ -85,7 +85,7 @@ func New(m jobs.Model, client *http.Client) (*Client, error) {
 // protocol is nil for a provider that nobody knows.
 func (c *Client) protocol() protocol {
 	host := c.base.Hostname()
-	compatible := openAI{model: &c.model, strict: new(atomic.Bool), thinking: slices.Contains(thinkingHosts, host), azure: strings.HasSuffix(host, azureAny)}
+	compatible := openAI{model: &c.model, strict: new(atomic.Bool), thinking: slices.Contains(thinkingHosts, host), azure: strings.HasSuffix(host, azureAny), mistral: host == mistralHost}
 	compatible.strict.Store(c.model.Provider != "simulator" && strictOpenAI(host, c.model.Upstream))
 	switch c.model.Provider {
 	case "openai", "simulator":

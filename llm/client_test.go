@@ -185,6 +185,8 @@ func TestAnswersAreRead(t *testing.T) {
 			jobs.Answer{Text: "Hi", Calls: []jobs.ToolCall{quote}, Finish: jobs.FinishTools, Model: "gpt-5", Usage: jobs.Usage{Input: 7, CachedInput: 2, Output: 9, Reasoning: 6}}},
 		"responses cut": {"openai", responsesEndpoint, `{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"output":[],"usage":{"input_tokens":7,"output_tokens":9}}`,
 			jobs.Answer{Finish: jobs.FinishLength, Usage: jobs.Usage{Input: 7, Output: 9}}},
+		"responses cut, for no reason": {"openai", responsesEndpoint, `{"status":"incomplete","incomplete_details":null,"output":[],"usage":{"input_tokens":7,"output_tokens":9}}`,
+			jobs.Answer{Finish: jobs.FinishLength, Usage: jobs.Usage{Input: 7, Output: 9}}},
 		"anthropic": {"anthropic", "", `{"id":"msg_1","type":"message","model":"claude-sonnet-4-5-20250929","content":[{"type":"thinking","thinking":"hm"},{"type":"text","text":"Hi"},{"type":"tool_use","id":"c1","name":"quote","input":{"n": 1}}],"stop_reason":"tool_use","usage":{"input_tokens":3,"cache_creation_input_tokens":20,"cache_read_input_tokens":100,"output_tokens":5}}`,
 			jobs.Answer{Text: "Hi", Calls: []jobs.ToolCall{quote}, Finish: jobs.FinishTools, Model: "claude-sonnet-4-5-20250929", Usage: jobs.Usage{Input: 123, CachedInput: 100, CacheWrite: 20, Output: 5},
 				Thoughts: &jobs.Thoughts{Model: "test", Body: []byte(`[{"type":"thinking","thinking":"hm"},{"type":"text","text":"Hi"},{"type":"tool_use","id":"c1","name":"quote","input":{"n": 1}}]`)}}},

@@ -200,12 +200,15 @@ func (c complaint) blame(status int) jobs.Kind {
 }
 
 // beyond reports whether this model or server cannot do what the request wants,
-// and another may: take tools, see, or go on with a conversation as it is.
+// and another may: take tools, see, hold to such a schema, or go on with a
+// conversation as it is.
 func (c complaint) beyond() bool {
 	return c.is("unsupported_parameter", "unsupported_value") ||
 		c.says("not supported", "does not support", "doesn't support", "unsupported parameter", "unsupported value", "is deprecated for this model",
 			"not a multimodal model", "requires --enable-auto-tool-choice",
-			"must be passed back", "thought_signature", "reasoning_content is missing")
+			"must be passed back", "thought_signature", "reasoning_content is missing",
+			"invalid schema", "grammar compilation", "too many states for serving", "parameters with union types",
+			"image exceeds", "image dimensions exceed")
 }
 
 // misspoken reports whether the model wrote something that the provider could
@@ -265,7 +268,7 @@ func (c complaint) tooLong(status int) bool {
 			c.says("maximum context length", "context size", "context window", "context length",
 				"prompt is too long", "input is too long", "exceed context limit", "exceeds the maximum number of tokens",
 				"input token count", "`inputs` tokens", "too large for model with", "maximum prompt length", "maximum model length",
-				"maximum input length", "model token limit", "range of input length should be", "prompt exceeds max length",
+				"maximum input length", "payload size exceeds", "model token limit", "range of input length should be", "prompt exceeds max length",
 				"must be at least 1, got -") // vLLM, of the room that is left for an answer
 	}
 	return false

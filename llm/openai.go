@@ -21,6 +21,7 @@ type openAI struct {
 
 	thinking bool // wants what an assistant thought back
 	azure    bool // has a header of its own for the key
+	mistral  bool // has a length of its own for the ids of calls
 }
 
 // The endpoints a ready request may name, as OpenAI's batch files do.
@@ -86,8 +87,9 @@ func (o *openAI) encode(req *jobs.Request, limit int) (string, []byte, *jobs.Fai
 		b = append(b, `},`...)
 	}
 	reasons := o.reasons(req)
-	for i := range req.Messages {
-		m := &req.Messages[i]
+	messages := suited(req.Messages, o.takes)
+	for i := range messages {
+		m := &messages[i]
 		b = append(appendChatMessage(b, m, recalled(m, o.model.Name), reasons), ',')
 	}
 	b = append(trimComma(b), ']')
@@ -107,6 +109,14 @@ func (o *openAI) encode(req *jobs.Request, limit int) (string, []byte, *jobs.Fai
 	b = append(b, `,"`+o.limitName()+`":`...)
 	b = strconv.AppendInt(b, int64(limit), 10)
 	return "/chat/completions", append(b, '}'), nil
+}
+
+// takes reports whether the provider takes an id for a call.
+func (o *openAI) takes(id string) bool {
+	if o.mistral {
+		return mistralID(id)
+	}
+	return shortID(id)
 }
 
 func (o *openAI) limitName() string {
@@ -260,14 +270,20 @@ func decodeChat(model string, root gjson.Result) (*jobs.Answer, *jobs.Failure) {
 		return true
 	})
 	switch finish {
-	case "length", "model_length", "max_tokens":
+	case "length", "model_length", "max_tokens", "model_context_window_exceeded":
 		a.Finish = jobs.FinishLength
 	case "tool_calls", "function_call":
 		a.Finish = jobs.FinishTools
-	case "content_filter":
+	case "content_filter", "sensitive": // the latter Zhipu's
 		return nil, refused(a, model, "its content filter stopped the answer")
-	case "error", "insufficient_system_resource":
+	case "error", "insufficient_system_resource", "abort", "network_error":
+		if said := root.Get("choices.0"); said.Get("error").IsObject() { // OpenRouter's
+			root = said
+		}
 		return nil, reported(model, root, "broke off its answer: "+finish)
+	}
+	if why, ok := strings.CutPrefix(finish, "content_filter: "); ok { // Gemini's compatible endpoint
+		return nil, refused(a, model, "its content filter stopped the answer: "+why)
 	}
 	if refusal != "" {
 		return nil, refused(a, model, refusal)

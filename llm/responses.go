@@ -25,11 +25,12 @@ func (r *responses) encode(req *jobs.Request, limit int) (string, []byte, *jobs.
 		b = appendString(append(b, `,"instructions":`...), req.System)
 	}
 	b = append(b, `,"input":[`...)
-	for i := range req.Messages {
-		if own := recalled(&req.Messages[i], r.model.Name); own != nil {
+	messages := suited(req.Messages, openID)
+	for i := range messages {
+		if own := recalled(&messages[i], r.model.Name); own != nil {
 			b = append(appendElements(b, own), ',')
 		} else {
-			b = appendItems(b, &req.Messages[i])
+			b = appendItems(b, &messages[i])
 		}
 	}
 	b = append(trimComma(b), ']')
@@ -115,7 +116,8 @@ func (r *responses) decode(req *jobs.Request, body []byte) (*jobs.Answer, *jobs.
 func decodeResponse(model string, root gjson.Result) (*jobs.Answer, *jobs.Failure) {
 	output := root.Get("output")
 	status := root.Get("status").String()
-	if !output.IsArray() || status == "failed" || status == "cancelled" {
+	switch {
+	case !output.IsArray(), status == "failed", status == "cancelled", status == "queued", status == "in_progress":
 		return nil, reported(model, root, "answered without an output")
 	}
 	a := &jobs.Answer{
@@ -144,6 +146,10 @@ func decodeResponse(model string, root gjson.Result) (*jobs.Answer, *jobs.Failur
 		a.Finish = jobs.FinishLength
 	case "content_filter":
 		return nil, refused(a, model, "its content filter stopped the answer")
+	default:
+		if status == "incomplete" {
+			a.Finish = jobs.FinishLength
+		}
 	}
 	if refusal != "" {
 		return nil, refused(a, model, refusal)

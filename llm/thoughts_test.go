@@ -124,3 +124,29 @@ func TestReasoningIsAskedForWhereItHasToComeBack(t *testing.T) {
 		}
 	}
 }
+
+// A conversation that went on with Mistral, Anthropic or OpenAI was buried for the
+// ids that another provider's model had given its calls.
+func TestIDsOfCallsSuitWhoIsAsked(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ provider, base, id, calls, results string }{
+		{"openai", "https://api.mistral.ai/v1", "toolu_01A09q90qw90lq917835lq9", "messages.1.tool_calls.0.id", "messages.2.tool_call_id"},
+		{"openai", "https://api.openai.com/v1", "chatcmpl-tool-0123456789abcdef0123456789abcdef", "messages.1.tool_calls.0.id", "messages.2.tool_call_id"},
+		{"anthropic", "", "functions.search:0", "messages.1.content.0.id", "messages.2.content.0.tool_use_id"},
+	} {
+		m, req := model(row.provider), afterCalls(&jobs.Answer{Calls: []jobs.ToolCall{{ID: row.id, Name: "f", Arguments: "{}"}, {ID: "Ab3dE6g8i", Name: "g", Arguments: "{}"}}})
+		m.BaseURL = row.base
+		_, body := sent(t, m, req)
+		id := gjson.Get(body, row.calls).Str
+		if len(id) != 9 || !mistralID(id) || gjson.Get(body, row.results).Str != id || !strings.Contains(body, "Ab3dE6g8i") {
+			t.Errorf("%s: %s", row.base, body)
+		}
+		if req.Messages[1].Calls[0].ID != row.id || req.Messages[2].Reply != row.id {
+			t.Errorf("%s: the request was changed: %+v", row.base, req)
+		}
+	}
+	_, body := sent(t, model("openai"), afterCalls(&jobs.Answer{Calls: []jobs.ToolCall{{ID: "functions.search:0", Name: "f", Arguments: "{}"}}}))
+	if !strings.Contains(body, `"functions.search:0"`) {
+		t.Errorf("an id that fits was changed: %s", body)
+	}
+}

@@ -99,9 +99,9 @@ func translate(out *jobs.Request, s *sampling, name string, v gjson.Result) bool
 
 // choose takes over which tool has to be called.
 func (s *sampling) choose(v gjson.Result) bool {
-	switch {
-	case v.Str == "auto":
-	case v.Str == "required":
+	switch v.Str {
+	case "auto":
+	case "required":
 		s.mustCall = anyTool
 	default:
 		s.mustCall = v.Get("function.name").String()
