@@ -113,6 +113,9 @@ func TestSingleModelFindsItsProvider(t *testing.T) {
 			if m.Provider != test.provider || m.BaseURL != test.url || m.Upstream != test.single.Model || m.Key.Reveal() != test.key {
 				t.Errorf("model = %+v with the key %q, want %+v", m, m.Key.Reveal(), test)
 			}
+			if thinks := test.provider == "anthropic" || test.provider == "gemini" || test.provider == "openai-responses"; (m.MaxOutput == 16_000) != thinks {
+				t.Errorf("%s may answer with %d tokens", m.Upstream, m.MaxOutput)
+			}
 		})
 	}
 }

@@ -34,6 +34,10 @@ func (s Single) yaml(env map[string]string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	switch entry["provider"] {
+	case "anthropic", "gemini", "openai-responses":
+		entry["max_output"], entry["timeout"] = 16_000, "300s" // they think, within both
+	}
 	return yaml.Marshal(map[string]any{
 		"models": map[string]any{s.name(): entry},
 		"chains": map[string]any{"default": []string{s.name()}},
