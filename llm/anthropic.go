@@ -14,6 +14,7 @@ import (
 // translated both ways, as far as they have an equivalent.
 type anthropic struct {
 	model *jobs.Model
+	home  bool // it is the provider's own address
 }
 
 func (a *anthropic) authorize(h http.Header) {
@@ -27,7 +28,8 @@ var anthropicVersion = []string{"2023-06-01"}
 
 func (a *anthropic) encode(req *jobs.Request, limit int) (string, []byte, *jobs.Failure) {
 	var extra sampling
-	if req.Body != nil {
+	ready := req.Body != nil
+	if ready {
 		translated, s, fail := fromChat(a.model, req)
 		if fail != nil {
 			return "", nil, fail
@@ -50,6 +52,9 @@ func (a *anthropic) encode(req *jobs.Request, limit int) (string, []byte, *jobs.
 	b = appendString(append(b, `{"model":`...), a.model.Upstream)
 	b = strconv.AppendInt(append(b, `,"max_tokens":`...), int64(limit), 10)
 	b = extra.append(b, "top_p", "stop_sequences")
+	if !ready && a.caches(req) {
+		b = append(b, `,"cache_control":{"type":"ephemeral"}`...)
+	}
 	if req.System != "" {
 		b = appendString(append(b, `,"system":`...), req.System)
 	}
@@ -66,6 +71,13 @@ func (a *anthropic) encode(req *jobs.Request, limit int) (string, []byte, *jobs.
 	}
 	b = a.appendTurns(append(b, `,"messages":[`...), suited(req.Messages, plainID))
 	return "/messages", append(b, '}'), nil
+}
+
+// caches reports whether the provider is to cache what it is sent: in conversations
+// with tools, where all of it is sent again turn by turn. To write it costs more
+// than to send it, so a price has to say how much.
+func (a *anthropic) caches(req *jobs.Request) bool {
+	return a.home && len(req.Tools) > 0 && (a.model.Price == nil || a.model.Price.CacheWrite > 0)
 }
 
 // appendOutput writes what is wanted of the answer's form, and of the thinking.

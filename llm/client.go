@@ -95,7 +95,7 @@ func (c *Client) protocol() protocol {
 	case "openai-embeddings":
 		return &embeddings{compatible}
 	case "anthropic":
-		return &anthropic{model: &c.model}
+		return &anthropic{model: &c.model, home: host == "api.anthropic.com"}
 	case "gemini":
 		return &gemini{model: &c.model}
 	}

@@ -412,3 +412,28 @@ func TestTunedModelsAreAnotherCollection(t *testing.T) {
 		t.Errorf("sent to %s", r.URL)
 	}
 }
+
+// Each turn of a conversation with tools was paid in full again.
+func TestConversationsWithToolsAreCached(t *testing.T) {
+	t.Parallel()
+	tools := []jobs.Tool{{Name: "f"}}
+	for _, row := range []struct {
+		base  string
+		tools []jobs.Tool
+		price *jobs.Price
+		want  bool
+	}{
+		{"", tools, nil, true}, {"", tools, &jobs.Price{Input: 3, CacheWrite: 4}, true},
+		{"", tools, &jobs.Price{Input: 3}, false}, {"", nil, nil, false}, {"https://api.deepseek.com/anthropic", tools, nil, false},
+	} {
+		m, req := model("anthropic"), prompt("x")
+		m.BaseURL, m.Price, req.Tools = row.base, row.price, row.tools
+		if _, body := sent(t, m, req); gjson.Get(body, "cache_control").Exists() != row.want {
+			t.Errorf("%+v: %s", row, body)
+		}
+		req = &jobs.Request{Endpoint: chatEndpoint, Body: []byte(`{"messages":[],"tools":[{"type":"function","function":{"name":"f"}}]}`)}
+		if _, body := sent(t, m, req); gjson.Get(body, "cache_control").Exists() {
+			t.Errorf("a ready request, asked once: %s", body)
+		}
+	}
+}
