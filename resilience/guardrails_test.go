@@ -16,7 +16,8 @@ func calling(arguments string, tokens int64) reply {
 	return func(context.Context) (*jobs.Answer, error) {
 		return &jobs.Answer{
 			Finish: jobs.FinishTools, Usage: jobs.Usage{Input: tokens},
-			Calls: []jobs.ToolCall{{ID: "c", Name: "search", Arguments: arguments}},
+			Calls:    []jobs.ToolCall{{ID: "c", Name: "search", Arguments: arguments}},
+			Thoughts: &jobs.Thoughts{Model: "small", Body: []byte(`["hm"]`)},
 		}, nil
 	}
 }
@@ -64,6 +65,7 @@ func TestToolsAreRunAndTheModelIsAskedAgain(t *testing.T) {
 		m := s.small.seen[1].Messages
 		equal(s, "messages", len(m), 3)
 		equal(s, "second is the model's", m[1].Calls[0].Name, "search")
+		equal(s, "what it thought goes back to it", string(m[1].Thoughts.Body), `["hm"]`)
 		equal(s, "third is the tool's", m[2].Text, "found")
 		equal(s, "the task's own request", len(s.task.Request.Messages), 1)
 		equal(s, "the memory behind it", own[:2][1].Role, "")
