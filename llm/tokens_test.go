@@ -3,6 +3,7 @@ package llm
 import (
 	"encoding/json"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -261,6 +262,30 @@ func TestEveryRowOfTheTableIsReachable(t *testing.T) {
 	for _, k := range table {
 		if got, ok := find(k.name); !ok || got != k {
 			t.Errorf("%s finds %+v", k.name, got)
+		}
+	}
+}
+
+// The true counts are those that ctok 1.3, a reconstruction of Claude's tokenizer,
+// gives for ten of each.
+func TestTokensOfNewerClaudesAreNotUnderestimated(t *testing.T) {
+	t.Parallel()
+	for text, truth := range map[string]int64{
+		"Die Kündigungsfrist beträgt drei Monate zum Quartalsende, sofern nicht gesetzliche Vorschriften entgegenstehen. Verwaltungsvorschriften und Grundstücksverkehrsgenehmigungszuständigkeiten gelten entsprechend.": 1031,
+		"Die Mieterin zahlt die Miete bis zum dritten Werktag eines Monats auf das Konto der Vermieterin. Schönheitsreparaturen trägt die Vermieterin, Kleinreparaturen bis 100 Euro die Mieterin.":                       921,
+		"IN NO EVENT SHALL EITHER PARTY BE LIABLE FOR INDIRECT, INCIDENTAL OR CONSEQUENTIAL DAMAGES, HOWEVER CAUSED AND UNDER ANY THEORY OF LIABILITY.":                                                                   991,
+		"getUserIdHttpURL XMLHttpRequestBarURL userIDFooHttpXML getURLForUserXMLId":                                                                                                                                       459,
+	} {
+		for upstream, fine := range map[string]bool{
+			"claude-opus-4-7": true, "anthropic/claude-opus-4.8": true, "claude-sonnet-5": true, "claude-haiku-5-5": true, "claude-fable-5-1": true,
+			"claude-sonnet-4-5": false, "claude-opus-4-6": false, "llama3.2": false,
+		} {
+			m := model("anthropic")
+			m.Upstream, m.Context = upstream, 1<<20
+			likely, most := mustNew(t, m, http.DefaultClient).Bounds(prompt(strings.Repeat(text, 10)))
+			if fine && most < truth || likely > most {
+				t.Errorf("%s: %d tokens reserved, %d needed, of %.20s", upstream, most, truth, text)
+			}
 		}
 	}
 }
