@@ -208,7 +208,7 @@ func (c complaint) beyond() bool {
 			"not a multimodal model", "requires --enable-auto-tool-choice",
 			"must be passed back", "thought_signature", "reasoning_content is missing",
 			"invalid schema", "grammar compilation", "too many states for serving", "parameters with union types",
-			"image exceeds", "image dimensions exceed")
+			"image exceeds", "image dimensions exceed", "patches after processing")
 }
 
 // misspoken reports whether the model wrote something that the provider could

@@ -90,7 +90,7 @@ func (o *openAI) encode(req *jobs.Request, limit int) (string, []byte, *jobs.Fai
 	messages := suited(req.Messages, o.takes)
 	for i := range messages {
 		m := &messages[i]
-		b = append(appendChatMessage(b, m, recalled(m, o.model.Name), reasons), ',')
+		b = append(appendChatMessage(b, m, form{recalled(m, o.model.Name), reasons, o.strict.Load()}), ',')
 	}
 	b = append(trimComma(b), ']')
 	if len(req.Tools) > 0 {
@@ -126,9 +126,14 @@ func (o *openAI) limitName() string {
 	return "max_tokens"
 }
 
-// appendChatMessage writes a message and what its own model thought behind it;
-// reasons demands that of every assistant's.
-func appendChatMessage(b []byte, m *jobs.Message, own []byte, reasons bool) []byte {
+// form is how a provider wants a message.
+type form struct {
+	own     []byte // what its own model thought behind it
+	reasons bool   // of every assistant's message
+	detail  bool   // a word about how closely pictures are to be looked at
+}
+
+func appendChatMessage(b []byte, m *jobs.Message, f form) []byte {
 	b = appendString(append(b, `{"role":`...), m.Role)
 	if m.Role == jobs.ToolRole {
 		b = appendString(append(b, `,"tool_call_id":`...), m.Reply)
@@ -140,16 +145,20 @@ func appendChatMessage(b []byte, m *jobs.Message, own []byte, reasons bool) []by
 	case len(m.Images) > 0:
 		b = appendString(append(b, `[{"type":"text","text":`...), m.Text)
 		for i := range m.Images {
-			b = append(appendDataURL(append(b, `},{"type":"image_url","image_url":{"url":`...), &m.Images[i]), '}')
+			b = appendDataURL(append(b, `},{"type":"image_url","image_url":{"url":`...), &m.Images[i])
+			if f.detail {
+				b = append(b, `,"detail":"high"`...) // or some models take all there is, without a limit
+			}
+			b = append(b, '}')
 		}
 		b = append(b, `}]`...)
 	default:
 		b = appendString(b, m.Text)
 	}
-	thoughts := gjson.ParseBytes(own)
+	thoughts := gjson.ParseBytes(f.own)
 	if v := thoughts.Get("reasoning_content"); v.Exists() {
 		b = append(append(b, `,"reasoning_content":`...), v.Raw...)
-	} else if reasons && m.Role == jobs.Assistant {
+	} else if f.reasons && m.Role == jobs.Assistant {
 		b = append(b, `,"reasoning_content":""`...)
 	}
 	if v := thoughts.Get("reasoning_details"); v.Exists() {

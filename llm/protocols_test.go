@@ -52,7 +52,7 @@ func TestNewerProtocolsCarryWhatTheyNeed(t *testing.T) {
 	for provider, want := range map[string]struct{ url, header, value, body string }{
 		"openai-responses": {"http://provider.test/v1/responses", "Authorization", "Bearer " + canary,
 			`{"model":"gpt-4.1-mini","store":false,"instructions":"Be brief.","input":[` +
-				`{"role":"user","content":[{"type":"input_text","text":"Which sky?"},{"type":"input_image","detail":"auto","image_url":"data:image/png;base64,cGl4ZWxz"}]},` +
+				`{"role":"user","content":[{"type":"input_text","text":"Which sky?"},{"type":"input_image","detail":"high","image_url":"data:image/png;base64,cGl4ZWxz"}]},` +
 				`{"type":"function_call","call_id":"call-r1-0","name":"weather","arguments":"{\"city\":\"Oslo\"}"},` +
 				`{"type":"function_call","call_id":"g7","name":"time","arguments":"nonsense"},` +
 				`{"type":"function_call_output","call_id":"call-r1-0","output":"rain"},{"type":"function_call_output","call_id":"g7","output":"noon"},` +
@@ -434,6 +434,19 @@ func TestConversationsWithToolsAreCached(t *testing.T) {
 		req = &jobs.Request{Endpoint: chatEndpoint, Body: []byte(`{"messages":[],"tools":[{"type":"function","function":{"name":"f"}}]}`)}
 		if _, body := sent(t, m, req); gjson.Get(body, "cache_control").Exists() {
 			t.Errorf("a ready request, asked once: %s", body)
+		}
+	}
+}
+
+// GPT-5.5 and later took pictures as they are where nothing was said, at up to
+// 36,000 tokens each, where 4,800 were held for them.
+func TestPicturesAreNotLookedAtMoreCloselyThanIsHeldFor(t *testing.T) {
+	t.Parallel()
+	for base, want := range map[string]string{"https://api.openai.com/v1": "high", "http://127.0.0.1:11434/v1": ""} {
+		m := model("openai")
+		m.Vision, m.BaseURL = true, base
+		if _, body := sent(t, m, looking()); gjson.Get(body, "messages.1.content.1.image_url.detail").String() != want {
+			t.Errorf("%s: %s", base, body)
 		}
 	}
 }

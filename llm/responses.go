@@ -67,7 +67,7 @@ func appendItems(b []byte, m *jobs.Message) []byte {
 		if len(m.Images) > 0 {
 			b = appendString(append(b, `[{"type":"input_text","text":`...), m.Text)
 			for i := range m.Images {
-				b = appendDataURL(append(b, `},{"type":"input_image","detail":"auto","image_url":`...), &m.Images[i])
+				b = appendDataURL(append(b, `},{"type":"input_image","detail":"high","image_url":`...), &m.Images[i])
 			}
 			b = append(b, `}]`...)
 		} else {

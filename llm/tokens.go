@@ -36,8 +36,11 @@ func (c *Client) Tokens(req *jobs.Request) int64 {
 // beginning is counted, and the rest taken by its length.
 func (c *Client) Bounds(req *jobs.Request) (likely, most int64) {
 	req = c.told(req)
-	texts, images, overhead := parts(req, c.model.Name)
+	texts, images, whole, overhead := parts(req, c.model.Name)
 	overhead += images * c.perImage()
+	if wholePictures.MatchString(bare(c.model.Upstream)) {
+		overhead += whole * (perWholeImage - c.perImage())
+	}
 	if c.words == nil {
 		n := byLength(texts) + overhead
 		return n, n
@@ -51,18 +54,18 @@ func (c *Client) Bounds(req *jobs.Request) (likely, most int64) {
 	return likely, most
 }
 
-// parts are a request's texts, how many images it has, and the most tokens the
-// protocol puts around the texts: 3 a message for OpenAI, and up to 530 for the
+// parts are a request's texts, how many images it has and how many of them are to
+// be looked at as closely as can be, and the most tokens the protocol puts around the texts: 3 a message for OpenAI, and up to 530 for the
 // instructions that Anthropic documents it adds when there are tools.
-func parts(req *jobs.Request, model string) (texts []string, images, overhead int64) {
+func parts(req *jobs.Request, model string) (texts []string, images, whole, overhead int64) {
 	if req.Body != nil {
 		// A body's own punctuation is more than what it stands for.
 		overhead = 16
 		if bytes.Contains(req.Body, []byte(`"tools"`)) {
 			overhead += 600
 		}
-		images, text := readyPictures(req)
-		return []string{text}, images, overhead
+		images, whole, text := readyPictures(req)
+		return []string{text}, images, whole, overhead
 	}
 	texts = make([]string, 0, 1+2*len(req.Messages)+3*len(req.Tools))
 	texts = append(texts, req.System)
@@ -87,7 +90,7 @@ func parts(req *jobs.Request, model string) (texts []string, images, overhead in
 		texts = append(texts, string(req.Schema))
 		overhead += 200
 	}
-	return texts, images, overhead
+	return texts, images, 0, overhead
 }
 
 // perImage is the most that an image counts: its tokens have nothing to do with
@@ -98,6 +101,12 @@ func (c *Client) perImage() int64 {
 	}
 	return 4_800
 }
+
+// wholePictures finds the models that look at all of a picture unless told: OpenAI's
+// since GPT-5.5, and 5.4 if told so, at up to 30,000 patches of 1.2 tokens each.
+var wholePictures = regexp.MustCompile(`^gpt-(5\.[4-9]|[6-9]|[1-9][0-9])`)
+
+const perWholeImage = 36_000
 
 // byLength is the simulator's way to count, four bytes a token.
 func byLength(texts []string) int64 { return (length(texts) + 3) / 4 }

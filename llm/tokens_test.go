@@ -150,6 +150,18 @@ func TestImagesAndToolsCount(t *testing.T) {
 			t.Errorf("%s: an image counts %d", upstream, got)
 		}
 	}
+	m.Context = 1 << 20
+	for detail, least := range map[string]int64{"": 36_000, `,"detail":"auto"`: 36_000, `,"detail":"original"`: 36_000, `,"detail":"high"`: 3_000, `,"detail":"low"`: 100} {
+		ready := `{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x"` + detail + `}}]}]}`
+		for upstream, whole := range map[string]bool{"gpt-6-luna": true, "gpt-5.5": true, "gpt-5-mini": false} {
+			m.Upstream = upstream
+			got := mustNew(t, m, says(200, nil, "")).Tokens(&jobs.Request{Endpoint: chatEndpoint, Body: []byte(ready)})
+			if whole && got < least || got > 6_000 && (!whole || least < 36_000) {
+				t.Errorf("%s: an image with %q counts %d", upstream, detail, got)
+			}
+		}
+	}
+	m.Context, m.Upstream = 1000, "gpt-4o-mini"
 	req := prompt("x")
 	c := mustNew(t, m, says(200, nil, ""))
 	without := c.Tokens(req)

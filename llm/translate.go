@@ -179,7 +179,7 @@ func toChat(id string, a *jobs.Answer) []byte {
 	b = appendString(append(b, `{"id":`...), id)
 	b = appendString(append(b, `,"object":"chat.completion","model":`...), a.Model)
 	b = append(b, `,"choices":[{"index":0,"message":`...)
-	b = appendChatMessage(b, &jobs.Message{Role: jobs.Assistant, Text: a.Text, Calls: a.Calls}, nil, false)
+	b = appendChatMessage(b, &jobs.Message{Role: jobs.Assistant, Text: a.Text, Calls: a.Calls}, form{})
 	b = appendString(append(b, `,"finish_reason":`...), a.Finish)
 	b = strconv.AppendInt(append(b, `}],"usage":{"prompt_tokens":`...), a.Usage.Input, 10)
 	b = strconv.AppendInt(append(b, `,"completion_tokens":`...), a.Usage.Output, 10)
