@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/tidwall/gjson"
@@ -70,6 +71,12 @@ func TestEffortThatNoRequestMayHaveIsTheConfigurations(t *testing.T) {
 	if _, err := mustNew(t, m, refuses).Ask(t.Context(), req, 0); failure(t, err).Kind != jobs.NoQuota {
 		t.Errorf("got %v", err)
 	}
+	m.Provider = "gemini"
+	refuses = says(400, nil, `{"error":{"code":400,"message":"Budget 0 is invalid. This model only works in thinking mode.","status":"INVALID_ARGUMENT"}}`)
+	if _, err := mustNew(t, m, refuses).Ask(t.Context(), req, 0); failure(t, err).Kind != jobs.NoQuota || !strings.Contains(err.Error(), "configuration") {
+		t.Errorf("got %v", err)
+	}
+	m.Provider = "openai"
 	refuses = says(400, nil, `{"error":{"message":"Function tools with reasoning_effort are not supported for gpt-5.6 in /v1/chat/completions. To use function tools, use /v1/responses.","type":"invalid_request_error","param":"reasoning_effort","code":null}}`)
 	if _, err := mustNew(t, m, refuses).Ask(t.Context(), req, 0); failure(t, err).Kind != jobs.Refused {
 		t.Errorf("beside tools: %v", err)

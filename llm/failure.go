@@ -15,7 +15,7 @@ import (
 func (c *Client) rejected(resp *response, req *jobs.Request) *jobs.Failure {
 	said := complaintOf(resp.body)
 	kind, billing := said.judge(resp.status)
-	misset := kind == jobs.Refused && billing == jobs.Free && c.misset(said, req)
+	misset := billing == jobs.Free && (kind == jobs.Refused || kind == jobs.InvalidRequest) && c.misset(said, req)
 	if misset {
 		kind = jobs.NoQuota
 	}
@@ -39,7 +39,7 @@ func (c *Client) rejected(resp *response, req *jobs.Request) *jobs.Failure {
 		fail.Message = strings.TrimSuffix(fail.Message, ".") + "; lower its max_output"
 	}
 	if misset {
-		fail.Message = strings.TrimSuffix(fail.Message, ".") + "; leave that out of its configuration"
+		fail.Message = strings.TrimSuffix(fail.Message, ".") + "; correct that in its configuration"
 	}
 	if resp.status/100 == 3 {
 		fail.Message = c.model.Name + ": the provider redirects elsewhere, which is never followed; correct its base_url"
@@ -52,7 +52,7 @@ func (c *Client) rejected(resp *response, req *jobs.Request) *jobs.Failure {
 func (c *Client) misset(said complaint, req *jobs.Request) bool {
 	m := &c.model
 	return req.Body == nil && (m.Temperature != nil && said.says("temperature") ||
-		m.Effort != "" && said.says("effort", "thinking") && !said.says("function tools"))
+		m.Effort != "" && said.says("effort", "thinking level", "thinking budget", "thinking_budget", "thinking mode") && !said.says("function tools"))
 }
 
 // unusable completes a failure that decode found in a response of success.
