@@ -23,6 +23,7 @@ type Model struct {
 	Price *Price `json:"price,omitempty"`
 
 	Temperature *float64 `json:"temperature,omitempty"` // nil leaves it to the provider
+	Effort      string   `json:"effort,omitempty"`      // how hard it thinks, in its provider's words; "" leaves it to the provider
 
 	Vision     bool `json:"vision,omitempty"`     // it sees images
 	Structured bool `json:"structured,omitempty"` // it can be held to a JSON Schema
@@ -71,6 +72,16 @@ type Message struct {
 	Reply string     `json:"reply,omitempty"` // id of the tool call this answers
 
 	Images []Image `json:"images,omitempty"` // for models that see; behind the text
+
+	Thoughts *Thoughts `json:"thoughts,omitempty"` // what an assistant thought before it called tools
+}
+
+// Thoughts are what a model thought, in its provider's own form. They go back to
+// it as they came, as providers demand where a conversation goes on after calls
+// of tools; other models are not shown them.
+type Thoughts struct {
+	Model string          `json:"model"` // that thought them, by its own name
+	Body  json.RawMessage `json:"body"`
 }
 
 // Image is a picture in a message.
@@ -91,9 +102,6 @@ type ToolCall struct {
 	ID        string `json:"id"`
 	Name      string `json:"name"`
 	Arguments string `json:"arguments"` // JSON
-
-	// Signature is the provider's, for itself: it goes back with the call.
-	Signature string `json:"signature,omitempty"`
 }
 
 // Usage counts tokens as the provider reports them.
@@ -128,7 +136,8 @@ const (
 type Answer struct {
 	Text      string
 	Calls     []ToolCall
-	Finish    string // one of the Finish constants
+	Thoughts  *Thoughts // nil if there are none that have to go back
+	Finish    string    // one of the Finish constants
 	Usage     Usage
 	Model     string // what the provider says answered
 	RequestID string // the provider's, for support cases

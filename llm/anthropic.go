@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 
@@ -13,6 +14,7 @@ import (
 // translated both ways, as far as they have an equivalent.
 type anthropic struct {
 	model *jobs.Model
+	home  bool // it is the provider's own address
 }
 
 func (a *anthropic) authorize(h http.Header) {
@@ -26,7 +28,8 @@ var anthropicVersion = []string{"2023-06-01"}
 
 func (a *anthropic) encode(req *jobs.Request, limit int) (string, []byte, *jobs.Failure) {
 	var extra sampling
-	if req.Body != nil {
+	ready := req.Body != nil
+	if ready {
 		translated, s, fail := fromChat(a.model, req)
 		if fail != nil {
 			return "", nil, fail
@@ -49,18 +52,49 @@ func (a *anthropic) encode(req *jobs.Request, limit int) (string, []byte, *jobs.
 	b = appendString(append(b, `{"model":`...), a.model.Upstream)
 	b = strconv.AppendInt(append(b, `,"max_tokens":`...), int64(limit), 10)
 	b = extra.append(b, "top_p", "stop_sequences")
+	if !ready && a.caches(req) {
+		b = append(b, `,"cache_control":{"type":"ephemeral"}`...)
+	}
 	if req.System != "" {
 		b = appendString(append(b, `,"system":`...), req.System)
 	}
-	if a.model.Structured && len(req.Schema) > 0 {
-		b = append(append(b, `,"output_config":{"format":{"type":"json_schema","schema":`...), forAnthropic(req.Schema)...)
-		b = append(b, `}}`...)
-	}
+	b = a.appendOutput(b, req, cmp.Or(extra.effort, a.model.Effort))
 	if len(req.Tools) > 0 {
 		b = appendTools(append(b, `,"tools":[`...), req.Tools)
 	}
-	b = appendTurns(append(b, `,"messages":[`...), req.Messages)
+	switch name := extra.mustCall; name {
+	case "":
+	case anyTool:
+		b = append(b, `,"tool_choice":{"type":"any"}`...)
+	default:
+		b = append(appendString(append(b, `,"tool_choice":{"type":"tool","name":`...), name), '}')
+	}
+	b = a.appendTurns(append(b, `,"messages":[`...), suited(req.Messages, plainID))
 	return "/messages", append(b, '}'), nil
+}
+
+// caches reports whether the provider is to cache what it is sent: in conversations
+// with tools, where all of it is sent again turn by turn. To write it costs more
+// than to send it, so a price has to say how much.
+func (a *anthropic) caches(req *jobs.Request) bool {
+	return a.home && len(req.Tools) > 0 && (a.model.Price == nil || a.model.Price.CacheWrite > 0)
+}
+
+// appendOutput writes what is wanted of the answer's form, and of the thinking.
+func (a *anthropic) appendOutput(b []byte, req *jobs.Request, effort string) []byte {
+	held := a.model.Structured && len(req.Schema) > 0
+	if !held && effort == "" {
+		return b
+	}
+	b = append(b, `,"output_config":{`...)
+	if effort != "" {
+		b = append(appendString(append(b, `"effort":`...), effort), ',')
+	}
+	if held {
+		b = append(append(b, `"format":{"type":"json_schema","schema":`...), forAnthropic(req.Schema)...)
+		b = append(b, '}')
+	}
+	return append(trimComma(b), '}')
 }
 
 // sampling is what a ready request may say beyond its messages.
@@ -68,7 +102,12 @@ type sampling struct {
 	limit             int
 	temperature, topP *float64
 	stop              []string
+	effort            string // how hard to think
+	mustCall          string // the tool that is to be called, anyTool, or "" for none
 }
+
+// anyTool is no name that a tool can have.
+const anyTool = "*"
 
 // single leaves out whichever of temperature and top_p changes nothing, and
 // reports whether no more than one is left: models since Claude Opus 4.1 refuse
@@ -113,7 +152,7 @@ func appendTools(b []byte, tools []jobs.Tool) []byte {
 
 // appendTurns joins neighbours of one role into one turn: all results of an
 // assistant's tool calls have to come in the very next turn.
-func appendTurns(b []byte, messages []jobs.Message) []byte {
+func (a *anthropic) appendTurns(b []byte, messages []jobs.Message) []byte {
 	last := ""
 	for i := range messages {
 		m := &messages[i]
@@ -129,7 +168,11 @@ func appendTurns(b []byte, messages []jobs.Message) []byte {
 			b = append(b, `,"content":[`...)
 			last = role
 		}
-		b = appendBlocks(b, m)
+		if own := recalled(m, a.model.Name); own != nil {
+			b = append(appendElements(b, own), ',')
+		} else {
+			b = appendBlocks(b, m)
+		}
 	}
 	if last != "" {
 		b = append(trimComma(b), `]}`...)
@@ -206,6 +249,9 @@ func (a *anthropic) decode(req *jobs.Request, body []byte) (*jobs.Answer, *jobs.
 			why += ": " + said
 		}
 		return nil, refused(answer, a.model.Name, why)
+	}
+	if len(answer.Calls) > 0 {
+		answer.Thoughts = blocks(a.model.Name, content)
 	}
 	if req.Body != nil {
 		answer.Body = toChat(root.Get("id").String(), answer)

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/drover-batch/drover/jobs"
@@ -82,26 +84,28 @@ func New(m jobs.Model, client *http.Client) (*Client, error) {
 
 // protocol is nil for a provider that nobody knows.
 func (c *Client) protocol() protocol {
-	compatible := openAI{model: &c.model, strict: strictOpenAI(c.base.Hostname(), c.model.Upstream)}
+	host := c.base.Hostname()
+	compatible := openAI{model: &c.model, strict: new(atomic.Bool), thinking: slices.Contains(thinkingHosts, host), azure: strings.HasSuffix(host, azureAny), mistral: host == mistralHost}
+	compatible.strict.Store(c.model.Provider != "simulator" && strictOpenAI(host, c.model.Upstream))
 	switch c.model.Provider {
-	case "openai":
+	case "openai", "simulator":
 		return &compatible
 	case "openai-responses":
 		return &responses{compatible}
 	case "openai-embeddings":
 		return &embeddings{compatible}
 	case "anthropic":
-		return &anthropic{model: &c.model}
+		return &anthropic{model: &c.model, home: host == "api.anthropic.com"}
 	case "gemini":
 		return &gemini{model: &c.model}
-	case "simulator":
-		return &openAI{model: &c.model}
 	}
 	return nil
 }
 
 // baseURL checks the model's base URL. One without a path gets the one where
-// the protocol usually lives: /v1, or /v1beta for Gemini's.
+// the protocol usually lives: /v1, /openai/v1 for Azure, or /v1beta for Gemini's.
+// Anthropic's and Google's own libraries add the version to any path, so that
+// the addresses to copy lack it. Those of an endpoint are cut to their base.
 func baseURL(m *jobs.Model) (*url.URL, error) {
 	text := m.BaseURL
 	if text == "" {
@@ -118,15 +122,26 @@ func baseURL(m *jobs.Model) (*url.URL, error) {
 		return nil, errors.New("base_url must not contain a user or password; name a key with api_key_env or api_key_file")
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
-	if u.Path == "" {
+	for _, endpoint := range []string{"/chat/completions", "/responses", "/embeddings", "/messages"} {
+		u.Path = strings.TrimSuffix(u.Path, endpoint)
+	}
+	versioned := version.MatchString(u.Path)
+	switch {
+	case m.Provider == "gemini" && !versioned:
+		u.Path += "/v1beta"
+	case m.Provider == "anthropic" && !versioned:
+		u.Path += "/v1"
+	case u.Path == "" && strings.HasSuffix(u.Hostname(), azureAny):
+		u.Path = "/openai/v1"
+	case u.Path == "":
 		u.Path = "/v1"
-		if m.Provider == "gemini" {
-			u.Path = "/v1beta"
-		}
 	}
 	u.Fragment = ""
 	return u, nil
 }
+
+// version is a path's last part, as in /v1 and /v1beta.
+var version = regexp.MustCompile(`/v[0-9]+[a-z]*[0-9]*$`)
 
 // Ask sends the request and blocks for its answer, for the model's timeout at
 // most. The answer has at most maxOutput tokens, or fewer if the model or the
@@ -139,21 +154,17 @@ func (c *Client) Ask(ctx context.Context, req *jobs.Request, maxOutput int) (*jo
 		return nil, blind(&c.model)
 	}
 	req = c.told(req)
-	path, body, fail := c.wire.encode(req, c.limit(req, maxOutput))
-	if fail != nil {
-		return nil, fail
-	}
 	if end, ok := ctx.Deadline(); c.model.Timeout > 0 && (!ok || time.Until(end) > c.model.Timeout) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.model.Timeout)
 		defer cancel()
 	}
-	resp, fail := c.post(ctx, path, body)
+	resp, fail := c.send(ctx, req, c.limit(req, maxOutput))
 	if fail != nil {
 		return nil, fail
 	}
 	if !succeeded(resp.status) {
-		return nil, c.rejected(resp)
+		return nil, c.rejected(resp, req)
 	}
 	answer, fail := c.wire.decode(req, resp.body)
 	if fail != nil {
@@ -161,6 +172,22 @@ func (c *Client) Ask(ctx context.Context, req *jobs.Request, maxOutput int) (*jo
 	}
 	c.complete(answer, resp, req)
 	return answer, nil
+}
+
+// send makes one exchange, and another where the first was refused, for free, for
+// what the token limit is called.
+func (c *Client) send(ctx context.Context, req *jobs.Request, limit int) (*response, *jobs.Failure) {
+	path, body, fail := c.wire.encode(req, limit)
+	if fail != nil {
+		return nil, fail
+	}
+	resp, fail := c.post(ctx, path, body)
+	if w, ok := c.wire.(interface {
+		renames(*jobs.Request, *response) bool
+	}); fail == nil && ok && w.renames(req, resp) {
+		return c.send(ctx, req, limit)
+	}
+	return resp, fail
 }
 
 func blind(m *jobs.Model) *jobs.Failure {

@@ -175,14 +175,21 @@ func TestAnswersAreRead(t *testing.T) {
 			jobs.Answer{Text: "cut", Finish: jobs.FinishLength, Usage: jobs.Usage{Input: 5, Output: 3}}},
 		"thinking counted apart": {"openai", "", `{"choices":[{"message":{"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":3,"total_tokens":108}}`,
 			jobs.Answer{Text: "ab", Finish: jobs.FinishStop, Usage: jobs.Usage{Input: 5, Output: 103}}},
+		"deepseek's cache": {"openai", "", `{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}],"usage":{"prompt_tokens":500,"completion_tokens":3,"total_tokens":503,"prompt_cache_hit_tokens":448,"prompt_cache_miss_tokens":52}}`,
+			jobs.Answer{Text: "a", Finish: jobs.FinishStop, Usage: jobs.Usage{Input: 500, CachedInput: 448, Output: 3}}},
+		"moonshot's cache": {"openai", "", `{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}],"usage":{"prompt_tokens":500,"completion_tokens":3,"total_tokens":503,"cached_tokens":256}}`,
+			jobs.Answer{Text: "a", Finish: jobs.FinishStop, Usage: jobs.Usage{Input: 500, CachedInput: 256, Output: 3}}},
 		"embeddings": {"openai", embeddingsEndpoint, `{"object":"list","data":[{"embedding":[0.1]}],"model":"text-embedding-3-small","usage":{"prompt_tokens":8,"total_tokens":8}}`,
 			jobs.Answer{Finish: jobs.FinishStop, Model: "text-embedding-3-small", Usage: jobs.Usage{Input: 8}}},
 		"responses": {"openai", responsesEndpoint, `{"status":"completed","model":"gpt-5","output":[{"type":"reasoning"},{"type":"message","content":[{"type":"output_text","text":"Hi"}]},{"type":"function_call","call_id":"c1","name":"quote","arguments":"{\"n\": 1}"}],"usage":{"input_tokens":7,"input_tokens_details":{"cached_tokens":2},"output_tokens":9,"output_tokens_details":{"reasoning_tokens":6},"total_tokens":16}}`,
 			jobs.Answer{Text: "Hi", Calls: []jobs.ToolCall{quote}, Finish: jobs.FinishTools, Model: "gpt-5", Usage: jobs.Usage{Input: 7, CachedInput: 2, Output: 9, Reasoning: 6}}},
 		"responses cut": {"openai", responsesEndpoint, `{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"output":[],"usage":{"input_tokens":7,"output_tokens":9}}`,
 			jobs.Answer{Finish: jobs.FinishLength, Usage: jobs.Usage{Input: 7, Output: 9}}},
+		"responses cut, for no reason": {"openai", responsesEndpoint, `{"status":"incomplete","incomplete_details":null,"output":[],"usage":{"input_tokens":7,"output_tokens":9}}`,
+			jobs.Answer{Finish: jobs.FinishLength, Usage: jobs.Usage{Input: 7, Output: 9}}},
 		"anthropic": {"anthropic", "", `{"id":"msg_1","type":"message","model":"claude-sonnet-4-5-20250929","content":[{"type":"thinking","thinking":"hm"},{"type":"text","text":"Hi"},{"type":"tool_use","id":"c1","name":"quote","input":{"n": 1}}],"stop_reason":"tool_use","usage":{"input_tokens":3,"cache_creation_input_tokens":20,"cache_read_input_tokens":100,"output_tokens":5}}`,
-			jobs.Answer{Text: "Hi", Calls: []jobs.ToolCall{quote}, Finish: jobs.FinishTools, Model: "claude-sonnet-4-5-20250929", Usage: jobs.Usage{Input: 123, CachedInput: 100, CacheWrite: 20, Output: 5}}},
+			jobs.Answer{Text: "Hi", Calls: []jobs.ToolCall{quote}, Finish: jobs.FinishTools, Model: "claude-sonnet-4-5-20250929", Usage: jobs.Usage{Input: 123, CachedInput: 100, CacheWrite: 20, Output: 5},
+				Thoughts: &jobs.Thoughts{Model: "test", Body: []byte(`[{"type":"thinking","thinking":"hm"},{"type":"text","text":"Hi"},{"type":"tool_use","id":"c1","name":"quote","input":{"n": 1}}]`)}}},
 		"anthropic limit": {"anthropic", "", `{"content":[{"type":"text","text":"cut"}],"stop_reason":"max_tokens","usage":{"input_tokens":3,"output_tokens":5}}`,
 			jobs.Answer{Text: "cut", Finish: jobs.FinishLength, Usage: jobs.Usage{Input: 3, Output: 5}}},
 	} {
@@ -432,19 +439,32 @@ func TestNewNamesWhatToCorrect(t *testing.T) {
 }
 
 func TestBaseURLGetsItsVersion(t *testing.T) {
-	for base, want := range map[string]string{
-		"":                                    "https://api.openai.com/v1/chat/completions",
-		"http://localhost:11434":              "http://localhost:11434/v1/chat/completions",
-		"http://localhost/api/openai/":        "http://localhost/api/openai/chat/completions",
-		"https://azure.test/v1?api-version=1": "https://azure.test/v1/chat/completions?api-version=1",
+	for _, row := range []struct{ provider, base, want string }{
+		{"openai", "", "https://api.openai.com/v1/chat/completions"},
+		{"openai", "http://localhost:11434", "http://localhost:11434/v1/chat/completions"},
+		{"openai", "http://localhost/api/openai/", "http://localhost/api/openai/chat/completions"},
+		{"openai", "http://localhost/v1/chat/completions", "http://localhost/v1/chat/completions"},
+		{"openai", "https://azure.test/v1?api-version=1", "https://azure.test/v1/chat/completions?api-version=1"},
+		{"openai", "https://acme.openai.azure.com/", "https://acme.openai.azure.com/openai/v1/chat/completions"},
+		{"openai", "https://acme.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21", "https://acme.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21"},
+		{"openai-responses", "https://acme.services.ai.azure.com/openai/v1/", "https://acme.services.ai.azure.com/openai/v1/responses"},
+		{"anthropic", "", "https://api.anthropic.com/v1/messages"},
+		{"anthropic", "https://api.deepseek.com/anthropic", "https://api.deepseek.com/anthropic/v1/messages"},
+		{"anthropic", "https://acme.services.ai.azure.com/anthropic/v1/messages", "https://acme.services.ai.azure.com/anthropic/v1/messages"},
+		{"gemini", "https://gateway.test/google-ai-studio", "https://gateway.test/google-ai-studio/v1beta/models/gpt-4.1-mini:generateContent"},
+		{"gemini", "https://gateway.test/v1", "https://gateway.test/v1/models/gpt-4.1-mini:generateContent"},
 	} {
 		var sent http.Request
 		var body string
-		m := model("openai")
-		m.BaseURL = base
+		m := model(row.provider)
+		m.BaseURL = row.base
 		_, _ = mustNew(t, m, hears(&sent, &body)).Ask(t.Context(), prompt("x"), 0)
-		if got := sent.URL.String(); got != want {
-			t.Errorf("%q: %s, want %s", base, got, want)
+		if got := sent.URL.String(); got != row.want {
+			t.Errorf("%s, %q: %s, want %s", row.provider, row.base, got, row.want)
+		}
+		azure := strings.Contains(row.want, "azure.com/openai")
+		if (sent.Header.Get("Api-Key") == canary) != azure || azure && sent.Header.Get("Authorization") != "" {
+			t.Errorf("%s, %q: %v", row.provider, row.base, sent.Header)
 		}
 	}
 }

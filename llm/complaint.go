@@ -40,7 +40,7 @@ func complaintIn(root gjson.Result) complaint {
 	e := root.Get("error")
 	switch {
 	case e.IsObject():
-	case e.Type == gjson.String: // text-generation-inference, older Ollama
+	case e.Type == gjson.String: // text-generation-inference, older Ollama, xAI
 		return complaint{class: root.Get("error_type").String(), message: shorten(e.Str, mostComplaint)}
 	default: // older vLLM, Mistral
 		e = root
@@ -50,6 +50,9 @@ func complaintIn(root gjson.Result) complaint {
 		c.code = e.Get("status").String() // Gemini: RESOURCE_EXHAUSTED
 	}
 	c.details(e.Get("details"))
+	if at := e.Get("metadata.headers.X-RateLimit-Reset").Float(); at > 0 { // OpenRouter's
+		c.wait = untilSeconds(at, nil)
+	}
 	if id := root.Get("request_id"); id.Type == gjson.String { // Anthropic
 		c.id = shorten(id.Str, 128)
 	}
@@ -58,10 +61,29 @@ func complaintIn(root gjson.Result) complaint {
 			c.message = shorten(m.String(), mostComplaint)
 		}
 	}
+	c.behind(e.Get("metadata.raw"))
 	if c.code == "" {
 		c.code = c.class
 	}
 	return c
+}
+
+// behind adds what the provider behind a router said, such as OpenRouter, whose
+// own words are "Provider returned error".
+func (c *complaint) behind(raw gjson.Result) {
+	if raw.Str == "" {
+		return
+	}
+	said := complaint{message: shorten(raw.Str, mostComplaint)}
+	if gjson.Valid(raw.Str) {
+		said = complaintIn(gjson.Parse(raw.Str))
+	}
+	if said.message != "" {
+		c.message = shorten(c.message+": "+said.message, mostComplaint)
+	}
+	if c.code == "" {
+		c.code, c.class = said.code, said.class
+	}
 }
 
 // details reads Google's lists of them.
@@ -107,8 +129,8 @@ func (c complaint) is(codes ...string) bool {
 // none or both: OpenAI's "on tokens per min (TPM)", Anthropic's "input tokens
 // per minute", Gemini's "GenerateRequestsPerMinutePerProject".
 func (c complaint) exhausted() jobs.Limit {
-	requests := c.is("requests") || c.says("requests per", "requestsper", "requests_per", "(rpm)", "(rpd)")
-	tokens := c.is("tokens") || c.says("tokens per", "tokensper", "tokens_per", "(tpm)", "(tpd)")
+	requests := c.is("requests") || c.says("requests per", "requestsper", "requests_per", "(rpm)", "(rpd)", "call rate limit")
+	tokens := c.is("tokens") || c.says("tokens per", "tokensper", "tokens_per", "(tpm)", "(tpd)", "token rate limit")
 	switch {
 	case requests == tokens:
 		return ""
@@ -129,10 +151,13 @@ func (c complaint) judge(status int) (jobs.Kind, jobs.Billing) {
 		return jobs.ServerError, jobs.Free
 	case status == http.StatusRequestTimeout:
 		return jobs.Timeout, jobs.Presumed
-	case status >= 500, status == http.StatusFailedDependency: // of text-generation-inference, which failed while it wrote
+	case status >= 500, status == http.StatusFailedDependency, // of text-generation-inference, which failed while it wrote
+		status == 499: // of Gemini, which cancelled it
 		return jobs.ServerError, jobs.Presumed
 	case c.filtered(status):
 		return jobs.Refused, jobs.Presumed
+	case c.misspoken(): // after the model has run
+		return jobs.InvalidAnswer, jobs.Presumed
 	}
 	return c.blame(status), jobs.Free
 }
@@ -154,12 +179,18 @@ func (c complaint) blame(status int) jobs.Kind {
 	case http.StatusConflict, http.StatusTooEarly:
 		return jobs.ServerError
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
-		if c.misdirected() {
+		switch {
+		case c.says("no endpoints found that support"): // OpenRouter's, of tools or pictures
+			return jobs.Refused
+		case c.misdirected():
 			return jobs.NoQuota
 		}
-	case http.StatusBadRequest:
-		if c.misnamed() || c.overstated(status) {
+	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+		switch {
+		case status == http.StatusBadRequest && (c.misnamed() || c.overstated(status)):
 			return jobs.NoQuota
+		case c.beyond():
+			return jobs.Refused
 		}
 	}
 	if status/100 == 3 {
@@ -168,11 +199,29 @@ func (c complaint) blame(status int) jobs.Kind {
 	return jobs.InvalidRequest
 }
 
+// beyond reports whether this model or server cannot do what the request wants,
+// and another may: take tools, see, hold to such a schema, or go on with a
+// conversation as it is.
+func (c complaint) beyond() bool {
+	return c.is("unsupported_parameter", "unsupported_value") ||
+		c.says("not supported", "does not support", "doesn't support", "unsupported parameter", "unsupported value", "is deprecated for this model",
+			"not a multimodal model", "requires --enable-auto-tool-choice",
+			"must be passed back", "thought_signature", "reasoning_content is missing",
+			"invalid schema", "grammar compilation", "too many states for serving", "parameters with union types",
+			"image exceeds", "image dimensions exceed", "patches after processing")
+}
+
+// misspoken reports whether the model wrote something that the provider could
+// not read, which Groq tells as a bad request.
+func (c complaint) misspoken() bool {
+	return c.is("tool_use_failed", "json_validate_failed", "output_parse_failed")
+}
+
 // misdirected reports whether a 404 blames the path or the model's name. Both
 // are the configuration's, so an operator must act; burying the batch job by
 // job would help nobody.
 func (c complaint) misdirected() bool {
-	return c.message == "" || c.is("model_not_found", "not_found_error", "DeploymentNotFound") || c.says("model", "url", "path", "route", "not found")
+	return c.message == "" || c.is("model_not_found", "not_found_error", "DeploymentNotFound") || c.says("model", "url", "path", "route", "not found", "no endpoints found")
 }
 
 // misnamed reports whether a 400 blames the model's name, as Mistral's, DeepSeek's
@@ -187,7 +236,7 @@ func (c complaint) overstated(status int) bool {
 	return status == http.StatusBadRequest && !c.tooLong(status) &&
 		c.says("max_tokens", "max_completion_tokens", "max_output_tokens", "maxoutputtokens") &&
 		c.says("is too large", "maximum allowed number of output tokens", "the supported range", "the valid range",
-			"must be less than or equal to", "above maximum value")
+			"must be less than or equal to", "above maximum value", "should be [1,")
 }
 
 // unpaid reports whether the account, not the request, is at fault. Gemini says
@@ -198,9 +247,9 @@ func (c complaint) unpaid() bool {
 		return c.says("limit: 0,")
 	}
 	return c.is("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error",
-		"account_deactivated", "invalid_api_key", "authentication_error", "API_KEY_INVALID") ||
+		"account_deactivated", "invalid_api_key", "authentication_error", "API_KEY_INVALID", "exceeded_current_quota_error", "Arrearage") ||
 		c.says("credit balance is too low", "insufficient balance", "api key not valid",
-			"exceeded your current quota, please check your plan and billing", "spending limit",
+			"exceeded your current quota, please check your plan and billing", "spending limit", "used all available credits",
 			"reached your specified api usage limits", "credits are depleted",
 			"location is not supported", "requires billing to be enabled")
 }
@@ -215,19 +264,21 @@ func (c complaint) tooLong(status int) bool {
 	case http.StatusTooManyRequests:
 		return c.says("request too large")
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
-		return c.is("context_length_exceeded", "string_above_max_length", "exceed_context_size_error") ||
+		return c.is("context_length_exceeded", "string_above_max_length", "exceed_context_size_error", "max_tokens_per_request") ||
 			c.says("maximum context length", "context size", "context window", "context length",
 				"prompt is too long", "input is too long", "exceed context limit", "exceeds the maximum number of tokens",
-				"input token count", "`inputs` tokens", "too large for model with")
+				"input token count", "`inputs` tokens", "too large for model with", "maximum prompt length", "maximum model length",
+				"maximum input length", "payload size exceeds", "model token limit", "range of input length should be", "prompt exceeds max length",
+				"must be at least 1, got -") // vLLM, of the room that is left for an answer
 	}
 	return false
 }
 
 // filtered reports whether the content was refused.
 func (c complaint) filtered(status int) bool {
-	return c.is("content_filter", "content_policy_violation", "invalid_prompt", "bio_policy", "image_content_policy_violation") ||
-		status == http.StatusBadRequest && c.says("content management policy", "content filtering policy", "usage policy", "safety system") ||
-		status == http.StatusForbidden && c.says("moderation", "flagged")
+	return c.is("content_filter", "content_policy_violation", "invalid_prompt", "bio_policy", "image_content_policy_violation", "data_inspection_failed") ||
+		status == http.StatusBadRequest && c.says("content management policy", "content filtering policy", "usage policy", "safety system", "content exists risk") ||
+		status == http.StatusForbidden && c.says("moderation", "flagged", "usage guidelines")
 }
 
 // status is the HTTP status that an error within an answer would have had.

@@ -12,9 +12,13 @@ import (
 )
 
 // rejected makes the failure of a response with a status that is no success.
-func (c *Client) rejected(resp *response) *jobs.Failure {
+func (c *Client) rejected(resp *response, req *jobs.Request) *jobs.Failure {
 	said := complaintOf(resp.body)
 	kind, billing := said.judge(resp.status)
+	misset := billing == jobs.Free && (kind == jobs.Refused || kind == jobs.InvalidRequest) && c.misset(said, req)
+	if misset {
+		kind = jobs.NoQuota
+	}
 	fail := &jobs.Failure{
 		Kind: kind, Billing: billing,
 		Message:    c.clean(c.model.Name + ": " + said.orStatus(resp.status)),
@@ -34,10 +38,21 @@ func (c *Client) rejected(resp *response) *jobs.Failure {
 	if said.overstated(resp.status) {
 		fail.Message = strings.TrimSuffix(fail.Message, ".") + "; lower its max_output"
 	}
+	if misset {
+		fail.Message = strings.TrimSuffix(fail.Message, ".") + "; correct that in its configuration"
+	}
 	if resp.status/100 == 3 {
 		fail.Message = c.model.Name + ": the provider redirects elsewhere, which is never followed; correct its base_url"
 	}
 	return fail
+}
+
+// misset reports whether the model refuses what its configuration sets, and so
+// every request.
+func (c *Client) misset(said complaint, req *jobs.Request) bool {
+	m := &c.model
+	return req.Body == nil && (m.Temperature != nil && said.says("temperature") ||
+		m.Effort != "" && said.says("effort", "thinking level", "thinking budget", "thinking_budget", "thinking mode") && !said.says("function tools"))
 }
 
 // unusable completes a failure that decode found in a response of success.

@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"strings"
@@ -53,11 +54,35 @@ func (g *gemini) encode(req *jobs.Request, limit int) (string, []byte, *jobs.Fai
 	if g.model.Structured && len(req.Schema) > 0 && len(req.Tools) == 0 {
 		b = append(append(b, `,"responseMimeType":"application/json","responseJsonSchema":`...), req.Schema...)
 	}
+	b = g.appendThinking(b, cmp.Or(extra.effort, g.model.Effort))
+	b = append(b, '}')
+	switch name := extra.mustCall; name {
+	case "":
+	case anyTool:
+		b = append(b, `,"toolConfig":{"functionCallingConfig":{"mode":"ANY"}}`...)
+	default:
+		b = append(appendString(append(b, `,"toolConfig":{"functionCallingConfig":{"mode":"ANY","allowedFunctionNames":[`...), name), `]}}`...)
+	}
 	name := g.model.Upstream
 	if !strings.Contains(name, "/") { // tunedModels/… is another collection
 		name = "models/" + name
 	}
-	return "/" + name + ":generateContent", append(b, `}}`...), nil
+	return "/" + name + ":generateContent", append(b, '}'), nil
+}
+
+// budgets are what Google takes the words for effort for, in tokens, where a model
+// knows budgets only.
+var budgets = map[string]int64{"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
+
+// appendThinking says how hard to think: in words since Gemini 3, in tokens before.
+func (g *gemini) appendThinking(b []byte, effort string) []byte {
+	if effort == "" {
+		return b
+	}
+	if budget, ok := budgets[effort]; ok && !g.signs() {
+		return append(strconv.AppendInt(append(b, `,"thinkingConfig":{"thinkingBudget":`...), budget, 10), '}')
+	}
+	return append(appendString(append(b, `,"thinkingConfig":{"thinkingLevel":`...), strings.ToUpper(effort)), '}')
 }
 
 func appendDeclarations(b []byte, tools []jobs.Tool) []byte {
@@ -92,7 +117,11 @@ func (g *gemini) appendContents(b []byte, messages []jobs.Message) []byte {
 		for _, call := range m.Calls {
 			names[call.ID] = call.Name
 		}
-		b = appendParts(b, m, names[m.Reply])
+		if own := recalled(m, g.model.Name); own != nil {
+			b = append(appendElements(b, own), ',')
+		} else {
+			b = g.appendParts(b, m, names[m.Reply])
+		}
 	}
 	if last != "" {
 		b = append(trimComma(b), `]}`...)
@@ -100,7 +129,18 @@ func (g *gemini) appendContents(b []byte, messages []jobs.Message) []byte {
 	return append(b, ']')
 }
 
-func appendParts(b []byte, m *jobs.Message, tool string) []byte {
+// unsigned stands for the signature of a call that another model made, or that a
+// ready request brings along. Models since Gemini 3 refuse a conversation in which
+// the first call of a turn has none; those before know nothing of it.
+const unsigned = "skip_thought_signature_validator"
+
+// signs reports whether the model is of Gemini 3 or later.
+func (g *gemini) signs() bool {
+	name := bare(g.model.Upstream)
+	return strings.HasPrefix(name, "gemini-") && !strings.HasPrefix(name, "gemini-1") && !strings.HasPrefix(name, "gemini-2")
+}
+
+func (g *gemini) appendParts(b []byte, m *jobs.Message, tool string) []byte {
 	if m.Role == jobs.ToolRole {
 		b = appendString(append(b, `{"functionResponse":{"name":`...), tool)
 		b = appendCallID(b, m.Reply)
@@ -114,12 +154,12 @@ func appendParts(b []byte, m *jobs.Message, tool string) []byte {
 		b = appendString(append(b, `{"inlineData":{"mimeType":`...), m.Images[i].Type)
 		b = append(appendBase64(append(b, `,"data":"`...), m.Images[i].Data), `"}},`...)
 	}
-	for _, call := range m.Calls {
+	for i, call := range m.Calls {
 		b = appendString(append(b, `{"functionCall":{"name":`...), call.Name)
 		b = appendCallID(b, call.ID)
 		b = append(append(append(b, `,"args":`...), arguments(call)...), '}')
-		if call.Signature != "" {
-			b = appendString(append(b, `,"thoughtSignature":`...), call.Signature)
+		if i == 0 && g.signs() {
+			b = append(b, `,"thoughtSignature":"`+unsigned+`"`...)
 		}
 		b = append(b, `},`...)
 	}
@@ -155,10 +195,11 @@ func (g *gemini) decode(req *jobs.Request, body []byte) (*jobs.Answer, *jobs.Fai
 		}
 		return nil, reported(g.model.Name, root, "answered without a candidate")
 	}
-	candidate.Get("content.parts").ForEach(func(_, part gjson.Result) bool {
+	parts := candidate.Get("content.parts")
+	parts.ForEach(func(_, part gjson.Result) bool {
 		switch call := part.Get("functionCall"); {
 		case call.Exists():
-			answer.Calls = append(answer.Calls, geminiCall(part, call, answer.RequestID, len(answer.Calls)))
+			answer.Calls = append(answer.Calls, geminiCall(call, answer.RequestID, len(answer.Calls)))
 		case !part.Get("thought").Bool():
 			answer.Text += part.Get("text").String()
 		}
@@ -167,6 +208,9 @@ func (g *gemini) decode(req *jobs.Request, body []byte) (*jobs.Answer, *jobs.Fai
 	if fail := g.finish(answer, candidate); fail != nil {
 		return nil, fail
 	}
+	if len(answer.Calls) > 0 {
+		answer.Thoughts = signed(g.model.Name, parts)
+	}
 	if req.Body != nil {
 		answer.Body = toChat(answer.RequestID, answer)
 	}
@@ -174,7 +218,7 @@ func (g *gemini) decode(req *jobs.Request, body []byte) (*jobs.Answer, *jobs.Fai
 }
 
 // geminiCall gives a call without an id one that no other turn has.
-func geminiCall(part, call gjson.Result, response string, n int) jobs.ToolCall {
+func geminiCall(call gjson.Result, response string, n int) jobs.ToolCall {
 	id := call.Get("id").String()
 	if id == "" {
 		id = ownID + response + "-" + strconv.Itoa(n)
@@ -183,7 +227,7 @@ func geminiCall(part, call gjson.Result, response string, n int) jobs.ToolCall {
 	if args == "" {
 		args = "{}"
 	}
-	return jobs.ToolCall{ID: id, Name: call.Get("name").String(), Arguments: args, Signature: part.Get("thoughtSignature").String()}
+	return jobs.ToolCall{ID: id, Name: call.Get("name").String(), Arguments: args}
 }
 
 // finish takes over why the answer ends. An answer that broke off, for another

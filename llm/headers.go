@@ -46,9 +46,12 @@ func retryAfter(status int, h http.Header) time.Duration {
 			return wait(at.Sub(now(h)).Seconds())
 		}
 	}
-	q := quota(h)
-	if status != http.StatusTooManyRequests || q == nil {
+	if status != http.StatusTooManyRequests {
 		return 0
+	}
+	q := remaining(h)
+	if q == nil {
+		return max(reset(h, "X-Ratelimit-Reset"), 0) // OpenRouter's
 	}
 	switch {
 	case q.RequestsLeft == 0 && q.TokensLeft != 0:
@@ -75,23 +78,66 @@ func wait(seconds float64) time.Duration {
 	return time.Duration(min(seconds, longestWait.Seconds()) * float64(time.Second))
 }
 
-// quota reads what the headers say is left, nil if nothing.
+// The names of headers that say one thing, in canonical form: OpenAI's and those
+// of who copied it, Anthropic's, Mistral's, and Cerebras' of one minute. Those of
+// a day or a month are not among them.
+var (
+	requestsLimit = []string{"X-Ratelimit-Limit-Requests", "Anthropic-Ratelimit-Requests-Limit", "X-Ratelimit-Limit-Req-Minute", "X-Ratelimit-Limit-Requests-Minute"}
+	requestsLeft  = []string{"X-Ratelimit-Remaining-Requests", "Anthropic-Ratelimit-Requests-Remaining", "X-Ratelimit-Remaining-Req-Minute", "X-Ratelimit-Remaining-Requests-Minute"}
+	requestsReset = []string{"X-Ratelimit-Reset-Requests", "Anthropic-Ratelimit-Requests-Reset", "X-Ratelimit-Reset-Requests-Minute"}
+	tokensLimit   = []string{"X-Ratelimit-Limit-Tokens", "Anthropic-Ratelimit-Tokens-Limit", "X-Ratelimit-Limit-Tokens-Minute"}
+	tokensLeft    = []string{"X-Ratelimit-Remaining-Tokens", "Anthropic-Ratelimit-Tokens-Remaining", "X-Ratelimit-Remaining-Tokens-Minute"}
+	tokensReset   = []string{"X-Ratelimit-Reset-Tokens", "Anthropic-Ratelimit-Tokens-Reset", "Anthropic-Ratelimit-Input-Tokens-Reset", "X-Ratelimit-Reset-Tokens-Minute"}
+)
+
+// aMinute is longer than a limit a minute takes to be whole again, whatever the
+// rounding.
+const aMinute = 90 * time.Second
+
+// quota reads what the headers say is left, nil if nothing. One that takes longer
+// to be whole again is not a minute's, such as Groq's of requests, which is a day's:
+// nobody can go by it.
 func quota(h http.Header) *jobs.Quota {
-	q := jobs.Quota{
-		RequestsLimit: number(h, "X-Ratelimit-Limit-Requests", "Anthropic-Ratelimit-Requests-Limit"),
-		RequestsLeft:  number(h, "X-Ratelimit-Remaining-Requests", "Anthropic-Ratelimit-Requests-Remaining"),
-		TokensLimit: number(h, "X-Ratelimit-Limit-Tokens",
-			"Anthropic-Ratelimit-Tokens-Limit", "Anthropic-Ratelimit-Input-Tokens-Limit"),
-		TokensLeft: number(h, "X-Ratelimit-Remaining-Tokens",
-			"Anthropic-Ratelimit-Tokens-Remaining", "Anthropic-Ratelimit-Input-Tokens-Remaining"),
+	q := remaining(h)
+	if q == nil {
+		return nil
 	}
+	if q.RequestsReset > aMinute {
+		q.RequestsLimit, q.RequestsLeft, q.RequestsReset = -1, -1, -1
+	}
+	if q.TokensReset > aMinute {
+		q.TokensLimit, q.TokensLeft, q.TokensReset = -1, -1, -1
+	}
+	return q
+}
+
+// remaining reads what the headers say is left, of whatever time.
+func remaining(h http.Header) *jobs.Quota {
+	q := jobs.Quota{
+		RequestsLimit: number(h, requestsLimit...), RequestsLeft: number(h, requestsLeft...),
+		TokensLimit: number(h, tokensLimit...), TokensLeft: number(h, tokensLeft...),
+	}
+	tightest(h, &q)
 	if q == (jobs.Quota{RequestsLimit: -1, RequestsLeft: -1, TokensLimit: -1, TokensLeft: -1}) {
 		return nil
 	}
-	q.RequestsReset = reset(h, "X-Ratelimit-Reset-Requests", "Anthropic-Ratelimit-Requests-Reset")
-	q.TokensReset = reset(h, "X-Ratelimit-Reset-Tokens",
-		"Anthropic-Ratelimit-Tokens-Reset", "Anthropic-Ratelimit-Input-Tokens-Reset")
+	q.RequestsReset, q.TokensReset = reset(h, requestsReset...), reset(h, tokensReset...)
 	return &q
+}
+
+// tightest takes in that Anthropic limits input and output each by itself: of all
+// tokens there is as much left as of the part that has least, as a share.
+func tightest(h http.Header, q *jobs.Quota) {
+	in, inLeft := number(h, "Anthropic-Ratelimit-Input-Tokens-Limit"), number(h, "Anthropic-Ratelimit-Input-Tokens-Remaining")
+	out, outLeft := number(h, "Anthropic-Ratelimit-Output-Tokens-Limit"), number(h, "Anthropic-Ratelimit-Output-Tokens-Remaining")
+	if in <= 0 || out <= 0 || inLeft < 0 || outLeft < 0 {
+		return
+	}
+	if q.TokensLimit <= 0 || q.TokensLeft < 0 {
+		q.TokensLimit, q.TokensLeft = in+out, in+out
+	}
+	share := min(float64(inLeft)/float64(in), float64(outLeft)/float64(out))
+	q.TokensLeft = min(q.TokensLeft, int64(share*float64(q.TokensLimit)))
 }
 
 // number is the value of the first header that has one, -1 if none has.

@@ -2,8 +2,10 @@ package llm
 
 import (
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/tidwall/gjson"
 
@@ -15,7 +17,11 @@ import (
 // to embeddings and responses.
 type openAI struct {
 	model  *jobs.Model
-	strict bool // knows the token limit as max_completion_tokens
+	strict *atomic.Bool // knows the token limit as max_completion_tokens
+
+	thinking bool // wants what an assistant thought back
+	azure    bool // has a header of its own for the key
+	mistral  bool // has a length of its own for the ids of calls
 }
 
 // The endpoints a ready request may name, as OpenAI's batch files do.
@@ -27,22 +33,41 @@ const (
 
 // strictOpenAI reports whether to send max_completion_tokens. OpenAI's
 // reasoning models refuse the older max_tokens; Ollama silently ignores the
-// newer one and Mistral refuses it, so everybody else gets the older.
+// newer one and Mistral refuses it, so everybody else gets the older, until it
+// is refused: a deployment or a gateway may call such a model anything.
 func strictOpenAI(host, upstream string) bool {
-	if host == "api.openai.com" || strings.HasSuffix(host, ".openai.azure.com") {
-		return true
+	return host == "api.openai.com" || strings.HasSuffix(host, azureOpenAI) || reasoner.MatchString(bare(upstream))
+}
+
+// The hosts of Azure's: of OpenAI's models alone, and of any.
+const (
+	azureOpenAI = ".openai.azure.com"
+	azureAny    = ".azure.com"
+)
+
+// reasoner finds the names of OpenAI's reasoning models, those to come included.
+var reasoner = regexp.MustCompile(`^(gpt-([5-9]|[1-9][0-9])|o[1-9])`)
+
+// renames reports whether the provider has just said that it knows the limit that
+// we added by its newer name only. It is called so from then on.
+func (o *openAI) renames(req *jobs.Request, resp *response) bool {
+	if o.strict.Load() || resp.status != http.StatusBadRequest || gjson.GetBytes(req.Body, "max_tokens").Exists() {
+		return false
 	}
-	name := bare(upstream)
-	for _, prefix := range []string{"gpt-5", "o1", "o3", "o4"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
+	said := complaintOf(resp.body)
+	if !said.is("unsupported_parameter") || !said.says("use 'max_completion_tokens' instead") {
+		return false
 	}
-	return false
+	o.strict.Store(true)
+	return true
 }
 
 func (o *openAI) authorize(h http.Header) {
-	if !o.model.Key.Empty() {
+	switch {
+	case o.model.Key.Empty():
+	case o.azure:
+		h["Api-Key"] = []string{o.model.Key.Reveal()}
+	default:
 		h["Authorization"] = []string{"Bearer " + o.model.Key.Reveal()}
 	}
 }
@@ -61,8 +86,11 @@ func (o *openAI) encode(req *jobs.Request, limit int) (string, []byte, *jobs.Fai
 		b = appendString(b, req.System)
 		b = append(b, `},`...)
 	}
-	for i := range req.Messages {
-		b = append(appendChatMessage(b, &req.Messages[i]), ',')
+	reasons := o.reasons(req)
+	messages := suited(req.Messages, o.takes)
+	for i := range messages {
+		m := &messages[i]
+		b = append(appendChatMessage(b, m, form{recalled(m, o.model.Name), reasons, o.strict.Load()}), ',')
 	}
 	b = append(trimComma(b), ']')
 	if len(req.Tools) > 0 {
@@ -75,19 +103,37 @@ func (o *openAI) encode(req *jobs.Request, limit int) (string, []byte, *jobs.Fai
 	if t := o.model.Temperature; t != nil {
 		b = strconv.AppendFloat(append(b, `,"temperature":`...), *t, 'g', -1, 64)
 	}
+	if e := o.model.Effort; e != "" {
+		b = appendString(append(b, `,"reasoning_effort":`...), e)
+	}
 	b = append(b, `,"`+o.limitName()+`":`...)
 	b = strconv.AppendInt(b, int64(limit), 10)
 	return "/chat/completions", append(b, '}'), nil
 }
 
+// takes reports whether the provider takes an id for a call.
+func (o *openAI) takes(id string) bool {
+	if o.mistral {
+		return mistralID(id)
+	}
+	return shortID(id)
+}
+
 func (o *openAI) limitName() string {
-	if o.strict {
+	if o.strict.Load() {
 		return "max_completion_tokens"
 	}
 	return "max_tokens"
 }
 
-func appendChatMessage(b []byte, m *jobs.Message) []byte {
+// form is how a provider wants a message.
+type form struct {
+	own     []byte // what its own model thought behind it
+	reasons bool   // of every assistant's message
+	detail  bool   // a word about how closely pictures are to be looked at
+}
+
+func appendChatMessage(b []byte, m *jobs.Message, f form) []byte {
 	b = appendString(append(b, `{"role":`...), m.Role)
 	if m.Role == jobs.ToolRole {
 		b = appendString(append(b, `,"tool_call_id":`...), m.Reply)
@@ -99,13 +145,28 @@ func appendChatMessage(b []byte, m *jobs.Message) []byte {
 	case len(m.Images) > 0:
 		b = appendString(append(b, `[{"type":"text","text":`...), m.Text)
 		for i := range m.Images {
-			b = append(appendDataURL(append(b, `},{"type":"image_url","image_url":{"url":`...), &m.Images[i]), '}')
+			b = appendDataURL(append(b, `},{"type":"image_url","image_url":{"url":`...), &m.Images[i])
+			if f.detail {
+				b = append(b, `,"detail":"high"`...) // or some models take all there is, without a limit
+			}
+			b = append(b, '}')
 		}
 		b = append(b, `}]`...)
 	default:
 		b = appendString(b, m.Text)
 	}
-	if len(m.Calls) > 0 {
+	thoughts := gjson.ParseBytes(f.own)
+	if v := thoughts.Get("reasoning_content"); v.Exists() {
+		b = append(append(b, `,"reasoning_content":`...), v.Raw...)
+	} else if f.reasons && m.Role == jobs.Assistant {
+		b = append(b, `,"reasoning_content":""`...)
+	}
+	if v := thoughts.Get("reasoning_details"); v.Exists() {
+		b = append(append(b, `,"reasoning_details":`...), v.Raw...)
+	}
+	if v := thoughts.Get("tool_calls"); v.Exists() {
+		b = append(append(b, `,"tool_calls":`...), v.Raw...)
+	} else if len(m.Calls) > 0 {
 		b = appendChatCalls(append(b, `,"tool_calls":`...), m.Calls)
 	}
 	return append(b, '}')
@@ -130,7 +191,7 @@ func (o *openAI) appendTools(b []byte, tools []jobs.Tool) []byte {
 	b = append(b, '[')
 	for _, tool := range tools {
 		about := tool.Description
-		if o.strict {
+		if o.strict.Load() {
 			about = shorten(about, mostAbout-1)
 		}
 		b = appendString(append(b, `{"type":"function","function":{"name":`...), tool.Name)
@@ -218,20 +279,29 @@ func decodeChat(model string, root gjson.Result) (*jobs.Answer, *jobs.Failure) {
 		return true
 	})
 	switch finish {
-	case "length", "model_length", "max_tokens":
+	case "length", "model_length", "max_tokens", "model_context_window_exceeded":
 		a.Finish = jobs.FinishLength
 	case "tool_calls", "function_call":
 		a.Finish = jobs.FinishTools
-	case "content_filter":
+	case "content_filter", "sensitive": // the latter Zhipu's
 		return nil, refused(a, model, "its content filter stopped the answer")
-	case "error", "insufficient_system_resource":
+	case "error", "insufficient_system_resource", "abort", "network_error":
+		if said := root.Get("choices.0"); said.Get("error").IsObject() { // OpenRouter's
+			root = said
+		}
 		return nil, reported(model, root, "broke off its answer: "+finish)
+	}
+	if why, ok := strings.CutPrefix(finish, "content_filter: "); ok { // Gemini's compatible endpoint
+		return nil, refused(a, model, "its content filter stopped the answer: "+why)
 	}
 	if refusal != "" {
 		return nil, refused(a, model, refusal)
 	}
-	if len(a.Calls) > 0 && a.Finish == jobs.FinishStop {
-		a.Finish = jobs.FinishTools // as some servers say for forced tools
+	if len(a.Calls) > 0 {
+		a.Thoughts = reasoned(model, message)
+		if a.Finish == jobs.FinishStop {
+			a.Finish = jobs.FinishTools // as some servers say for forced tools
+		}
 	}
 	return a, nil
 }
@@ -300,8 +370,10 @@ func chatUsage(u gjson.Result) jobs.Usage {
 			usage.Output = count(value)
 		case "total_tokens":
 			total = count(value)
+		case "prompt_cache_hit_tokens", "cached_tokens": // DeepSeek, Moonshot
+			usage.CachedInput = max(usage.CachedInput, count(value))
 		case "prompt_tokens_details", "input_tokens_details":
-			usage.CachedInput = count(value.Get("cached_tokens"))
+			usage.CachedInput = max(usage.CachedInput, count(value.Get("cached_tokens")))
 			usage.CacheWrite = count(value.Get("cache_write_tokens"))
 		case "completion_tokens_details", "output_tokens_details":
 			usage.Reasoning = count(value.Get("reasoning_tokens"))

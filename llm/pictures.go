@@ -14,16 +14,17 @@ import (
 // picture.
 var pictureNames = []string{`"image_url"`, `"input_image"`}
 
-// readyPictures are how many images a ready request has, and what of its body is to
-// be read as text: all but the images that it carries in itself, which are
-// looked at, and of whose base64 no model reads a letter.
-func readyPictures(req *jobs.Request) (n int64, text string) {
+// readyPictures are how many images a ready request has, how many of them it does
+// not want looked at less closely than they are, and what of its body is to be
+// read as text: all but the images that it carries in itself, which are looked at,
+// and of whose base64 no model reads a letter.
+func readyPictures(req *jobs.Request) (n, whole int64, text string) {
 	text = string(req.Body)
 	for _, name := range pictureNames {
 		n += int64(bytes.Count(req.Body, []byte(name)))
 	}
 	if n == 0 {
-		return 0, text
+		return 0, 0, text
 	}
 	p := picturesOf{body: text}
 	root := gjson.Parse(text)
@@ -36,15 +37,17 @@ func readyPictures(req *jobs.Request) (n int64, text string) {
 			})
 		}
 	}
-	return p.n + max(0, n-2*p.n), p.rest.String() + text[p.at:]
+	others := max(0, n-2*p.n)
+	return p.n + others, p.whole + others, p.rest.String() + text[p.at:]
 }
 
 // picturesOf goes through a body from its beginning to its end.
 type picturesOf struct {
-	body string
-	n    int64           // found so far
-	at   int             // how far the body was taken over
-	rest strings.Builder // what was
+	body  string
+	n     int64           // found so far
+	whole int64           // of them, those without a bound on their detail
+	at    int             // how far the body was taken over
+	rest  strings.Builder // what was
 }
 
 func (p *picturesOf) parts(content gjson.Result) {
@@ -55,9 +58,12 @@ func (p *picturesOf) parts(content gjson.Result) {
 		switch part.Get("type").Str {
 		case "image_url", "input_image":
 			p.n++
-			url := part.Get("image_url")
+			url, detail := part.Get("image_url"), part.Get("detail")
 			if url.IsObject() {
-				url = url.Get("url")
+				url, detail = url.Get("url"), url.Get("detail")
+			}
+			if detail.Str != "low" && detail.Str != "high" {
+				p.whole++
 			}
 			p.leaveOut(url)
 		}

@@ -8,7 +8,7 @@ import (
 
 // asOf is the day the built-in prices were compiled, from published lists and
 // copies of them. They are a convenience: a price in the configuration wins.
-const asOf = "2026-11-23"
+const asOf = "2026-11-28"
 
 // Listed is a model in a list of prices, in US dollars per million tokens. A
 // rate of 0 is one that the list does not have, but for the output of models
@@ -56,16 +56,34 @@ var table = []known{
 	{"gpt-5", 1.25, 0.125, 0, 10, 400_000, 128_000},
 	{"gpt-5-mini", 0.25, 0.025, 0, 2, 400_000, 128_000},
 	{"gpt-5-nano", 0.05, 0.005, 0, 0.40, 400_000, 128_000},
+	{"gpt-6-luna", 0.10, 0.01, 0.125, 0.50, 272_000, 128_000},
+	{"gpt-6-sol", 2, 0.20, 2.50, 10, 272_000, 128_000},
+	{"gpt-6.1-terra", 1, 0.05, 1.25, 5, 272_000, 128_000},
+	{"gpt-6.1-sol", 2, 0.10, 2.50, 10, 272_000, 128_000},
+	{"gpt-6.2-sol", 2, 0.10, 2.50, 10, 272_000, 128_000},
 	{"text-embedding-3-small", 0.02, 0.02, 0, 0, 8_191, 0},
 	{"text-embedding-3-large", 0.13, 0.13, 0, 0, 8_191, 0},
 
 	{"claude-opus-4-5", 5, 0.50, 6.25, 25, 200_000, 64_000},
 	{"claude-sonnet-4-5", 3, 0.30, 3.75, 15, 200_000, 64_000},
 	{"claude-haiku-4-5", 1, 0.10, 1.25, 5, 200_000, 64_000},
+	{"claude-opus-4-6", 5, 0.50, 6.25, 25, 200_000, 128_000},
+	{"claude-sonnet-4-6", 3, 0.30, 3.75, 15, 200_000, 64_000},
+	{"claude-opus-4-7", 5, 0.50, 6.25, 25, 1_000_000, 128_000},
+	{"claude-opus-4-8", 5, 0.50, 6.25, 25, 1_000_000, 128_000},
+	{"claude-opus-5", 5, 0.50, 6.25, 25, 1_000_000, 128_000},
+	{"claude-sonnet-5", 2, 0.20, 2.50, 10, 1_000_000, 128_000},
+	{"claude-opus-5-5", 4, 0.20, 5, 20, 1_000_000, 128_000},
+	{"claude-sonnet-5-5", 2, 0.10, 2.50, 10, 1_000_000, 128_000},
+	{"claude-haiku-5-5", 0.10, 0.01, 0.125, 0.50, 100_000, 128_000},
+	{"claude-fable-5-1", 10, 0.25, 12.50, 50, 1_000_000, 128_000},
 
 	{"gemini-2.5-pro", 1.25, 0.125, 0, 10, 200_000, 65_536},
 	{"gemini-2.5-flash", 0.30, 0.03, 0, 2.50, 1_048_576, 65_536},
 	{"gemini-2.5-flash-lite", 0.10, 0.01, 0, 0.40, 1_048_576, 65_536},
+	{"gemini-3.1-pro-preview", 2, 0.20, 0, 12, 200_000, 65_536},
+	{"gemini-3.5-flash", 1.50, 0.15, 0, 9, 1_048_576, 65_536},
+	{"gemini-3.5-flash-lite", 0.30, 0.03, 0, 2.50, 1_048_576, 65_536},
 }
 
 // BuiltIn is the list that comes with this package.

@@ -36,7 +36,7 @@ func looking() *jobs.Request {
 		Messages: []jobs.Message{
 			{Role: jobs.User, Text: "Which sky?", Images: []jobs.Image{picture}},
 			{Role: jobs.Assistant, Calls: []jobs.ToolCall{
-				{ID: "call-r1-0", Name: "weather", Arguments: `{"city":"Oslo"}`, Signature: "c2ln"}, {ID: "g7", Name: "time", Arguments: `nonsense`},
+				{ID: "call-r1-0", Name: "weather", Arguments: `{"city":"Oslo"}`}, {ID: "g7", Name: "time", Arguments: `nonsense`},
 			}},
 			{Role: jobs.ToolRole, Reply: "call-r1-0", Text: "rain"},
 			{Role: jobs.ToolRole, Reply: "g7", Text: "noon"},
@@ -52,7 +52,7 @@ func TestNewerProtocolsCarryWhatTheyNeed(t *testing.T) {
 	for provider, want := range map[string]struct{ url, header, value, body string }{
 		"openai-responses": {"http://provider.test/v1/responses", "Authorization", "Bearer " + canary,
 			`{"model":"gpt-4.1-mini","store":false,"instructions":"Be brief.","input":[` +
-				`{"role":"user","content":[{"type":"input_text","text":"Which sky?"},{"type":"input_image","detail":"auto","image_url":"data:image/png;base64,cGl4ZWxz"}]},` +
+				`{"role":"user","content":[{"type":"input_text","text":"Which sky?"},{"type":"input_image","detail":"high","image_url":"data:image/png;base64,cGl4ZWxz"}]},` +
 				`{"type":"function_call","call_id":"call-r1-0","name":"weather","arguments":"{\"city\":\"Oslo\"}"},` +
 				`{"type":"function_call","call_id":"g7","name":"time","arguments":"nonsense"},` +
 				`{"type":"function_call_output","call_id":"call-r1-0","output":"rain"},{"type":"function_call_output","call_id":"g7","output":"noon"},` +
@@ -63,7 +63,7 @@ func TestNewerProtocolsCarryWhatTheyNeed(t *testing.T) {
 		"gemini": {"http://provider.test/v1/models/gpt-4.1-mini:generateContent", "X-Goog-Api-Key", canary,
 			`{"systemInstruction":{"parts":[{"text":"Be brief."}]},"contents":[` +
 				`{"role":"user","parts":[{"text":"Which sky?"},{"inlineData":{"mimeType":"image/png","data":"cGl4ZWxz"}}]},` +
-				`{"role":"model","parts":[{"functionCall":{"name":"weather","args":{"city":"Oslo"}},"thoughtSignature":"c2ln"},{"functionCall":{"name":"time","id":"g7","args":{}}}]},` +
+				`{"role":"model","parts":[{"functionCall":{"name":"weather","args":{"city":"Oslo"}}},{"functionCall":{"name":"time","id":"g7","args":{}}}]},` +
 				`{"role":"user","parts":[{"functionResponse":{"name":"weather","response":{"output":"rain"}}},{"functionResponse":{"name":"time","id":"g7","response":{"output":"noon"}}}]},` +
 				`{"role":"model","parts":[{"text":"Grey."}]},{"role":"user","parts":[{"text":"Sure?"}]}],` +
 				`"tools":[{"functionDeclarations":[{"name":"weather","description":"tells it","parametersJsonSchema":{"type":"object"}},` +
@@ -252,8 +252,9 @@ func TestNewerAnswersAreRead(t *testing.T) {
 		"gemini": {"gemini", `{"candidates":[{"content":{"role":"model","parts":[{"text":"hm","thought":true},{"text":"Hi "},{"text":"there","thoughtSignature":"x"}]},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":10,"toolUsePromptTokenCount":2,"cachedContentTokenCount":4,"candidatesTokenCount":5,"thoughtsTokenCount":20,"totalTokenCount":37},"modelVersion":"gemini-2.5-flash","responseId":"r1"}`,
 			jobs.Answer{Text: "Hi there", Finish: jobs.FinishStop, Model: "gemini-2.5-flash", RequestID: "r1", Usage: jobs.Usage{Input: 12, CachedInput: 4, Output: 25, Reasoning: 20}}},
 		"gemini calls": {"gemini", `{"candidates":[{"content":{"parts":[{"functionCall":{"name":"a","args":{"n": 1}},"thoughtSignature":"c2ln"},{"functionCall":{"name":"b","id":"g7"}}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":1},"responseId":"r1"}`,
-			jobs.Answer{Calls: []jobs.ToolCall{{ID: "call-r1-0", Name: "a", Arguments: `{"n": 1}`, Signature: "c2ln"}, {ID: "g7", Name: "b", Arguments: "{}"}},
-				Finish: jobs.FinishTools, RequestID: "r1", Usage: jobs.Usage{Input: 1, Output: 1}}},
+			jobs.Answer{Calls: []jobs.ToolCall{{ID: "call-r1-0", Name: "a", Arguments: `{"n": 1}`}, {ID: "g7", Name: "b", Arguments: "{}"}},
+				Thoughts: &jobs.Thoughts{Model: "test", Body: []byte(`[{"functionCall":{"name":"a","args":{"n": 1}},"thoughtSignature":"c2ln"},{"functionCall":{"name":"b","id":"g7"}}]`)},
+				Finish:   jobs.FinishTools, RequestID: "r1", Usage: jobs.Usage{Input: 1, Output: 1}}},
 		"gemini calls elsewhere": {"gemini", `{"candidates":[{"content":{"parts":[{"functionCall":{"name":"a","id":"g1"}}]},"finishReason":"FUNCTION_CALL"}],"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":1}}`,
 			jobs.Answer{Calls: []jobs.ToolCall{{ID: "g1", Name: "a", Arguments: "{}"}}, Finish: jobs.FinishTools, Usage: jobs.Usage{Input: 1, Output: 1}}},
 		"gemini cut": {"gemini", `{"candidates":[{"content":{"parts":[{"text":"cut"}]},"finishReason":"MAX_TOKENS"}],"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":1}}`,
@@ -290,6 +291,11 @@ func TestBrokenOffAnswersSayWhy(t *testing.T) {
 		`{"candidates":[{"finishReason":"OTHER"}],"usageMetadata":{"promptTokenCount":5}}`:                                        {"gemini", "why", jobs.ServerError, jobs.Billed},
 		`{"usageMetadata":{"promptTokenCount":5}}`:                                                                                {"gemini", "candidate", jobs.ServerError, jobs.Presumed},
 		`{"status":"failed","output":[],"error":{"code":"rate_limit_exceeded","message":"slow down"}}`:                            {"openai-responses", "slow down", jobs.RateLimited, jobs.Presumed},
+		`{"status":"in_progress","output":[]}`:                                                                                    {"openai-responses", "without an output", jobs.ServerError, jobs.Presumed},
+		`{"choices":[{"message":{"content":"He"},"finish_reason":"abort"}]}`:                                                      {"openai", "abort", jobs.ServerError, jobs.Presumed},
+		`{"choices":[{"message":{"content":"He"},"error":{"code":429,"message":"slow down"},"finish_reason":"error"}]}`:           {"openai", "slow down", jobs.RateLimited, jobs.Presumed},
+		`{"choices":[{"message":{"role":"assistant"},"finish_reason":"content_filter: RECITATION"}],"usage":{"prompt_tokens":5}}`: {"openai", "RECITATION", jobs.Refused, jobs.Billed},
+		`{"choices":[{"message":{"content":""},"finish_reason":"sensitive"}],"usage":{"prompt_tokens":5}}`:                        {"openai", "filter", jobs.Refused, jobs.Billed},
 		`{"status":"failed","output":[],"error":{"code":"server_error","message":"oh"}}`:                                          {"openai-responses", "oh", jobs.ServerError, jobs.Presumed},
 		`{"status":"failed","output":[],"error":{"code":"invalid_prompt","message":"flagged"}}`:                                   {"openai-responses", "flagged", jobs.Refused, jobs.Presumed},
 		`{"status":"failed","output":[],"error":{"code":"invalid_base64_image","message":"no image"}}`:                            {"openai-responses", "no image", jobs.InvalidRequest, jobs.Presumed},
@@ -404,5 +410,43 @@ func TestTunedModelsAreAnotherCollection(t *testing.T) {
 	m.Upstream, m.BaseURL = "tunedModels/mine", "http://provider.test"
 	if r, _ := sent(t, m, prompt("x")); r.URL.Path != "/v1beta/tunedModels/mine:generateContent" {
 		t.Errorf("sent to %s", r.URL)
+	}
+}
+
+// Each turn of a conversation with tools was paid in full again.
+func TestConversationsWithToolsAreCached(t *testing.T) {
+	t.Parallel()
+	tools := []jobs.Tool{{Name: "f"}}
+	for _, row := range []struct {
+		base  string
+		tools []jobs.Tool
+		price *jobs.Price
+		want  bool
+	}{
+		{"", tools, nil, true}, {"", tools, &jobs.Price{Input: 3, CacheWrite: 4}, true},
+		{"", tools, &jobs.Price{Input: 3}, false}, {"", nil, nil, false}, {"https://api.deepseek.com/anthropic", tools, nil, false},
+	} {
+		m, req := model("anthropic"), prompt("x")
+		m.BaseURL, m.Price, req.Tools = row.base, row.price, row.tools
+		if _, body := sent(t, m, req); gjson.Get(body, "cache_control").Exists() != row.want {
+			t.Errorf("%+v: %s", row, body)
+		}
+		req = &jobs.Request{Endpoint: chatEndpoint, Body: []byte(`{"messages":[],"tools":[{"type":"function","function":{"name":"f"}}]}`)}
+		if _, body := sent(t, m, req); gjson.Get(body, "cache_control").Exists() {
+			t.Errorf("a ready request, asked once: %s", body)
+		}
+	}
+}
+
+// GPT-5.5 and later took pictures as they are where nothing was said, at up to
+// 36,000 tokens each, where 4,800 were held for them.
+func TestPicturesAreNotLookedAtMoreCloselyThanIsHeldFor(t *testing.T) {
+	t.Parallel()
+	for base, want := range map[string]string{"https://api.openai.com/v1": "high", "http://127.0.0.1:11434/v1": ""} {
+		m := model("openai")
+		m.Vision, m.BaseURL = true, base
+		if _, body := sent(t, m, looking()); gjson.Get(body, "messages.1.content.1.image_url.detail").String() != want {
+			t.Errorf("%s: %s", base, body)
+		}
 	}
 }

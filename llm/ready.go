@@ -33,6 +33,9 @@ func (o *openAI) ready(req *jobs.Request, limit int) ([]byte, *jobs.Failure) {
 	if tool := m.hosted(); tool != "" {
 		return nil, jobs.Failf(jobs.InvalidRequest, "the request wants the provider to run %s, which costs more than its own tokens: use tools of type function", tool)
 	}
+	if named(req.Body) {
+		return nil, jobs.Failf(jobs.InvalidRequest, "the request names a file or an item that lies elsewhere, and nobody can count before the call: send its content")
+	}
 	var edit edit
 	edit.set(m, "model", string(appendString(nil, o.model.Upstream)))
 	if m["stream"].Exists() {
@@ -88,6 +91,7 @@ type fields map[string]gjson.Result
 // the call, so no budget could hold.
 var controlled = []string{
 	"model", "n", "max_tokens", "max_completion_tokens", "max_output_tokens", "stream", "stream_options", "service_tier", "tools",
+	"prompt_cache_options",
 	"models", "n_predict", "best_of", "background", "previous_response_id", "conversation", "prompt", "web_search_options", "plugins",
 }
 
@@ -105,6 +109,26 @@ func (m fields) hosted() (tool string) {
 	return tool
 }
 
+// named reports whether a message has a part that only names its content: a file
+// by its address or id, or an item that the provider has stored.
+func named(body []byte) bool {
+	if !bytes.Contains(body, []byte("file")) && !bytes.Contains(body, []byte("item_reference")) && !bytes.Contains(body, []byte(`\u`)) {
+		return false
+	}
+	found := false
+	root := gjson.ParseBytes(body)
+	for _, list := range []string{"messages", "input"} {
+		for _, m := range root.Get(list).Array() {
+			found = found || m.Get("type").Str == "item_reference"
+			for _, part := range m.Get("content").Array() {
+				found = found || part.Get("type").Str == "input_file" && (part.Get("file_id").Exists() || part.Get("file_url").Exists()) ||
+					part.Get("file.file_id").Exists()
+			}
+		}
+	}
+	return found
+}
+
 // foreign refuses what a job may not say.
 func (m fields) foreign() *jobs.Failure {
 	for _, name := range controlled[slices.Index(controlled, "models"):] {
@@ -116,11 +140,17 @@ func (m fields) foreign() *jobs.Failure {
 	if n := m["n"]; n.Exists() && n.Type != gjson.Null && n.Num != float64(count(n)) {
 		return jobs.Failf(jobs.InvalidRequest, "the request's n must be a positive whole number")
 	}
-	if m["service_tier"].Str == "priority" {
-		return jobs.Failf(jobs.InvalidRequest, "the request asks for priority, which costs more than the price that budgets hold for")
+	if tier := m["service_tier"]; tier.Exists() && tier.Type != gjson.Null && !slices.Contains(usualTiers, tier.Str) {
+		return jobs.Failf(jobs.InvalidRequest, "the request asks for the service tier %q, which may cost more than the price that budgets hold for", tier.String())
+	}
+	if ttl := m["prompt_cache_options"].Get("ttl"); ttl.Exists() && ttl.Str != "30m" {
+		return jobs.Failf(jobs.InvalidRequest, "the request asks for a cache that is kept for longer, which costs more than the price that budgets hold for")
 	}
 	return nil
 }
+
+// usualTiers cost what a model's price says, or less.
+var usualTiers = []string{"auto", "default", "flex", "standard", "on_demand"}
 
 // members finds the controlled fields of a body. A name that appears twice, or
 // in another case, is refused: servers differ in which one they believe.

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,7 +18,9 @@ import (
 )
 
 func adapter(strict bool) *openAI {
-	return &openAI{model: &jobs.Model{Name: "m", Upstream: "up", MaxOutput: 500}, strict: strict}
+	o := &openAI{model: &jobs.Model{Name: "m", Upstream: "up", MaxOutput: 500}, strict: new(atomic.Bool)}
+	o.strict.Store(strict)
+	return o
 }
 
 func TestReadyBodiesChangeInModelAndLimitOnly(t *testing.T) {
@@ -54,7 +59,11 @@ func TestReadyBodiesCannotGetRoundTheConfiguration(t *testing.T) {
 		{chatEndpoint, `{"max_tokens":1,"max_tokens":99999}`}, {chatEndpoint, `{"MAX_TOKENS":99999}`},
 		{chatEndpoint, `{"models":["dear"]}`}, {chatEndpoint, `{"n":-1}`}, {chatEndpoint, `{"n":"5"}`}, {chatEndpoint, `{"n":1e12}`}, {chatEndpoint, `{"n":1.5}`},
 		{responsesEndpoint, `{"previous_response_id":"resp_1"}`}, {responsesEndpoint, `{"background":true}`}, {responsesEndpoint, `{"prompt":{"id":"pmpt_1"}}`},
-		{chatEndpoint, `{"service_tier":"priority"}`}, {responsesEndpoint, `{"service_tier":"auto","service_t\u0069er":"priority"}`}, {chatEndpoint, `{"n_predict":-1}`},
+		{chatEndpoint, `{"service_tier":"priority"}`}, {chatEndpoint, `{"service_tier":"fast"}`}, {chatEndpoint, `{"service_tier":7}`},
+		{responsesEndpoint, `{"prompt_cache_options":{"ttl":"12h"}}`}, {responsesEndpoint, `{"service_tier":"auto","service_t\u0069er":"priority"}`}, {chatEndpoint, `{"n_predict":-1}`},
+		{chatEndpoint, `{"messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"file-1"}}]}]}`},
+		{responsesEndpoint, `{"input":[{"role":"user","content":[{"type":"input_file","file_url":"https://host/long.pdf"}]}]}`},
+		{responsesEndpoint, `{"input":[{"role":"user","content":[{"type":"input_file","f\u0069le_id":"file-1"}]}]}`}, {responsesEndpoint, `{"input":[{"type":"item_reference","id":"msg_1"}]}`},
 		{chatEndpoint, `[]`}, {chatEndpoint, `{"model":`}, {chatEndpoint, ``}, {chatEndpoint, `"x"`},
 		{"/v1/files", `{}`}, {"/v1/../admin", `{}`}, {"", `{}`},
 	} {
@@ -72,8 +81,9 @@ func TestToolsThatTheProviderRunsAreRefused(t *testing.T) {
 	for body, fine := range map[string]bool{
 		`{"tools":[{"type":"function","name":"f"},{"type":"custom","name":"g"}]}`: true,
 		`{"tools":[]}`: true, `{"tools":null,"web_search_options":null}`: true,
-		`{"tools":[{"type":"function","name":"f"},{"type":"web_search"}]}`:      false,
-		`{"tools":[{"type":"function","type":"mcp","server_url":"https://x"}]}`: false,
+		`{"tools":[{"type":"function","name":"f"},{"type":"web_search"}]}`:                                                                                                       false,
+		`{"tools":[{"type":"function","type":"mcp","server_url":"https://x"}]}`:                                                                                                  false,
+		`{"messages":[{"content":[{"type":"file","file":{"file_data":"data:application/pdf;base64,JVBE"}}]}],"input":[{"content":[{"type":"input_image","file_id":"file-1"}]}]}`: true,
 		`{"web_search_options":{}}`: false, `{"plugins":[{"id":"web"}]}`: false,
 	} {
 		for _, endpoint := range []string{chatEndpoint, responsesEndpoint} {
@@ -251,5 +261,51 @@ func TestAnthropicGetsATemperatureOrATopP(t *testing.T) {
 		if !strings.Contains(string(got), want) || strings.Contains(string(got), "temperature") && strings.Contains(string(got), "top_p") {
 			t.Errorf("%s: %s %v", said, got, fail)
 		}
+	}
+}
+
+// A deployment of a reasoning model that is called by a name of one's own refused
+// every request, and nothing could be set to help it.
+func TestLimitIsCalledWhatTheProviderCallsIt(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	picky := &http.Client{Transport: round(func(r *http.Request) (*http.Response, error) {
+		data, _ := io.ReadAll(r.Body)
+		asked = append(asked, string(data))
+		if gjson.GetBytes(data, "max_tokens").Exists() {
+			return says(400, nil, `{"error":{"message":"Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.","type":"invalid_request_error","param":"max_tokens","code":"unsupported_parameter"}}`).Transport.RoundTrip(r)
+		}
+		return says(200, nil, `{"choices":[{"message":{"content":"Hi"}}],`+usage+`}`).Transport.RoundTrip(r)
+	})}
+	m := model("openai")
+	m.BaseURL, m.Upstream = "https://acme.services.ai.azure.com/openai/v1", "our-model"
+	c := mustNew(t, m, picky)
+	for _, req := range []*jobs.Request{prompt("x"), {Endpoint: chatEndpoint, Body: []byte(`{}`)}} {
+		if a, err := c.Ask(t.Context(), req, 0); err != nil || a.Text != "Hi" {
+			t.Errorf("%+v, %v", a, err)
+		}
+	}
+	_, err := c.Ask(t.Context(), &jobs.Request{Endpoint: chatEndpoint, Body: []byte(`{"max_tokens":5}`)}, 0)
+	if f := failure(t, err); f.Kind != jobs.Refused { // the request's own words are not changed
+		t.Errorf("got %v", f)
+	}
+	if len(asked) != 4 {
+		t.Errorf("asked %d times: %s", len(asked), asked)
+	}
+}
+
+// A job was buried for each document, though its configuration has to be corrected.
+func TestTemperatureThatNoRequestMayHaveIsTheConfigurations(t *testing.T) {
+	t.Parallel()
+	refuses := says(400, nil, "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"`temperature` is deprecated for this model.\"}}")
+	m, half := model("anthropic"), 0.5
+	m.Temperature = &half
+	_, err := mustNew(t, m, refuses).Ask(t.Context(), prompt("x"), 0)
+	if f := failure(t, err); f.Kind != jobs.NoQuota || f.Billing != jobs.Free {
+		t.Errorf("of its own: %v", f)
+	}
+	_, err = mustNew(t, m, refuses).Ask(t.Context(), &jobs.Request{Endpoint: chatEndpoint, Body: []byte(`{"messages":[],"temperature":0.5}`)}, 0)
+	if f := failure(t, err); f.Kind != jobs.Refused {
+		t.Errorf("of a ready request: %v", f)
 	}
 }

@@ -25,12 +25,20 @@ func (r *responses) encode(req *jobs.Request, limit int) (string, []byte, *jobs.
 		b = appendString(append(b, `,"instructions":`...), req.System)
 	}
 	b = append(b, `,"input":[`...)
-	for i := range req.Messages {
-		b = appendItems(b, &req.Messages[i])
+	messages := suited(req.Messages, openID)
+	for i := range messages {
+		if own := recalled(&messages[i], r.model.Name); own != nil {
+			b = append(appendElements(b, own), ',')
+		} else {
+			b = appendItems(b, &messages[i])
+		}
 	}
 	b = append(trimComma(b), ']')
 	if len(req.Tools) > 0 {
 		b = appendItemTools(append(b, `,"tools":`...), req.Tools)
+		if reasoner.MatchString(bare(r.model.Upstream)) {
+			b = append(b, `,"include":["reasoning.encrypted_content"]`...) // or it would have to be stored
+		}
 	}
 	if r.model.Structured && len(req.Schema) > 0 {
 		b = appendFormat(append(b, `,"text":{"format":{"type":"json_schema",`...), req.Schema)
@@ -38,6 +46,9 @@ func (r *responses) encode(req *jobs.Request, limit int) (string, []byte, *jobs.
 	}
 	if t := r.model.Temperature; t != nil {
 		b = strconv.AppendFloat(append(b, `,"temperature":`...), *t, 'g', -1, 64)
+	}
+	if e := r.model.Effort; e != "" {
+		b = append(appendString(append(b, `,"reasoning":{"effort":`...), e), '}')
 	}
 	b = strconv.AppendInt(append(b, `,"max_output_tokens":`...), int64(limit), 10)
 	return "/responses", append(b, '}'), nil
@@ -56,7 +67,7 @@ func appendItems(b []byte, m *jobs.Message) []byte {
 		if len(m.Images) > 0 {
 			b = appendString(append(b, `[{"type":"input_text","text":`...), m.Text)
 			for i := range m.Images {
-				b = appendDataURL(append(b, `},{"type":"input_image","detail":"auto","image_url":`...), &m.Images[i])
+				b = appendDataURL(append(b, `},{"type":"input_image","detail":"high","image_url":`...), &m.Images[i])
 			}
 			b = append(b, `}]`...)
 		} else {
@@ -94,14 +105,19 @@ func (r *responses) decode(req *jobs.Request, body []byte) (*jobs.Answer, *jobs.
 	if fail != nil {
 		return nil, fail
 	}
-	return decodeResponse(r.model.Name, root)
+	a, fail := decodeResponse(r.model.Name, root)
+	if fail == nil && len(a.Calls) > 0 {
+		a.Thoughts = encrypted(r.model.Name, root.Get("output"))
+	}
+	return a, fail
 }
 
 // decodeResponse reads an answer of the responses endpoint.
 func decodeResponse(model string, root gjson.Result) (*jobs.Answer, *jobs.Failure) {
 	output := root.Get("output")
 	status := root.Get("status").String()
-	if !output.IsArray() || status == "failed" || status == "cancelled" {
+	switch {
+	case !output.IsArray(), status == "failed", status == "cancelled", status == "queued", status == "in_progress":
 		return nil, reported(model, root, "answered without an output")
 	}
 	a := &jobs.Answer{
@@ -130,6 +146,10 @@ func decodeResponse(model string, root gjson.Result) (*jobs.Answer, *jobs.Failur
 		a.Finish = jobs.FinishLength
 	case "content_filter":
 		return nil, refused(a, model, "its content filter stopped the answer")
+	default:
+		if status == "incomplete" {
+			a.Finish = jobs.FinishLength
+		}
 	}
 	if refusal != "" {
 		return nil, refused(a, model, refusal)

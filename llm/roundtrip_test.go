@@ -79,14 +79,17 @@ func TestModelsThatCannotBeHeldToASchemaAreToldIt(t *testing.T) {
 func TestToolsAreCalledAndAnsweredInEveryProtocol(t *testing.T) {
 	t.Parallel()
 	for _, provider := range writers {
-		inBubble(t, simulator.Config{}, jobs.Model{Provider: provider}, func(t *testing.T, s *simulator.Server, c *llm.Client) {
+		inBubble(t, simulator.Config{Reasoning: 9}, jobs.Model{Provider: provider, Upstream: "gemini-3.8-flash"}, func(t *testing.T, _ *simulator.Server, c *llm.Client) {
 			req := lease
 			req.Messages = []jobs.Message{{Role: jobs.User, Text: lease.Messages[0].Text + ` [[simulate:call search {"query":"rent"}; search {"query":"heating"}]]`}}
 			a, err := c.Ask(t.Context(), &req, 0)
 			if err != nil || a.Finish != jobs.FinishTools || len(a.Calls) != 2 || a.Calls[1].Arguments != `{"query":"heating"}` || a.Calls[0].ID == a.Calls[1].ID {
 				t.Fatalf("%s: %+v, %v", provider, a, err)
 			}
-			req.Messages = append(req.Messages, jobs.Message{Role: jobs.Assistant, Calls: a.Calls})
+			if (a.Thoughts != nil) != (provider == "gemini" || provider == "anthropic") {
+				t.Errorf("%s: thought %+v", provider, a.Thoughts)
+			}
+			req.Messages = append(req.Messages, jobs.Message{Role: jobs.Assistant, Calls: a.Calls, Thoughts: a.Thoughts})
 			for _, call := range a.Calls {
 				req.Messages = append(req.Messages, jobs.Message{Role: jobs.ToolRole, Reply: call.ID, Text: "900 euros"})
 			}

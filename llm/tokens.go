@@ -2,6 +2,7 @@ package llm
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -16,7 +17,8 @@ import (
 // OpenAI's models. Others keep their tokenizers to themselves: they are
 // allowed twice the tokens for ASCII and one token per byte for the rest,
 // which also covers OpenAI's older vocabularies in tests, and never more than
-// one per byte in all, which no byte-level tokenizer can exceed.
+// one per byte in all, which no byte-level tokenizer can exceed. Claude since 4.7
+// is allowed three times the tokens, and one for every two capitals.
 //
 // A request that may well fit the model's context never counts as more than
 // fits beside the longest answer: what is longer is rejected for free, so that
@@ -34,8 +36,11 @@ func (c *Client) Tokens(req *jobs.Request) int64 {
 // beginning is counted, and the rest taken by its length.
 func (c *Client) Bounds(req *jobs.Request) (likely, most int64) {
 	req = c.told(req)
-	texts, images, overhead := parts(req)
+	texts, images, whole, overhead := parts(req, c.model.Name)
 	overhead += images * c.perImage()
+	if wholePictures.MatchString(bare(c.model.Upstream)) {
+		overhead += whole * (perWholeImage - c.perImage())
+	}
 	if c.words == nil {
 		n := byLength(texts) + overhead
 		return n, n
@@ -49,25 +54,25 @@ func (c *Client) Bounds(req *jobs.Request) (likely, most int64) {
 	return likely, most
 }
 
-// parts are a request's texts, how many images it has, and the most tokens the
-// protocol puts around the texts: 3 a message for OpenAI, and up to 530 for the
+// parts are a request's texts, how many images it has and how many of them are to
+// be looked at as closely as can be, and the most tokens the protocol puts around the texts: 3 a message for OpenAI, and up to 530 for the
 // instructions that Anthropic documents it adds when there are tools.
-func parts(req *jobs.Request) (texts []string, images, overhead int64) {
+func parts(req *jobs.Request, model string) (texts []string, images, whole, overhead int64) {
 	if req.Body != nil {
 		// A body's own punctuation is more than what it stands for.
 		overhead = 16
 		if bytes.Contains(req.Body, []byte(`"tools"`)) {
 			overhead += 600
 		}
-		images, text := readyPictures(req)
-		return []string{text}, images, overhead
+		images, whole, text := readyPictures(req)
+		return []string{text}, images, whole, overhead
 	}
-	texts = make([]string, 0, 1+len(req.Messages)+3*len(req.Tools))
+	texts = make([]string, 0, 1+2*len(req.Messages)+3*len(req.Tools))
 	texts = append(texts, req.System)
 	overhead = 16 + 8*int64(len(req.Messages))
 	for i := range req.Messages {
 		m := &req.Messages[i]
-		texts = append(texts, m.Text)
+		texts = append(texts, m.Text, string(recalled(m, model)))
 		images += int64(len(m.Images))
 		for _, call := range m.Calls {
 			texts = append(texts, call.Name, call.Arguments)
@@ -85,7 +90,7 @@ func parts(req *jobs.Request) (texts []string, images, overhead int64) {
 		texts = append(texts, string(req.Schema))
 		overhead += 200
 	}
-	return texts, images, overhead
+	return texts, images, 0, overhead
 }
 
 // perImage is the most that an image counts: its tokens have nothing to do with
@@ -96,6 +101,12 @@ func (c *Client) perImage() int64 {
 	}
 	return 4_800
 }
+
+// wholePictures finds the models that look at all of a picture unless told: OpenAI's
+// since GPT-5.5, and 5.4 if told so, at up to 30,000 patches of 1.2 tokens each.
+var wholePictures = regexp.MustCompile(`^gpt-(5\.[4-9]|[6-9]|[1-9][0-9])`)
+
+const perWholeImage = 36_000
 
 // byLength is the simulator's way to count, four bytes a token.
 func byLength(texts []string) int64 { return (length(texts) + 3) / 4 }
@@ -119,6 +130,7 @@ var (
 type counter struct {
 	load  func() (tokenizer.Codec, error)
 	exact bool // the model's own tokenizer is known
+	finer bool // its tokens are smaller than others', see fine
 
 	mu    sync.RWMutex
 	words map[string]uint8
@@ -131,8 +143,8 @@ const (
 )
 
 func newCounter(upstream string) *counter {
-	c := &counter{load: o200k, words: make(map[string]uint8)}
 	name := bare(upstream)
+	c := &counter{load: o200k, words: make(map[string]uint8), finer: fine.MatchString(name)}
 	for _, prefix := range []string{"gpt-4o", "gpt-4.1", "gpt-4.5", "gpt-5", "chatgpt-4o", "o1", "o3", "o4"} {
 		if strings.HasPrefix(name, prefix) {
 			c.exact = true
@@ -146,6 +158,12 @@ func newCounter(upstream string) *counter {
 	}
 	return c
 }
+
+// fine finds the models that cut words smaller than any other: Claude since 4.7.
+// By Anthropic's own counts, as others published them and as ctok 1.3 reconstructs
+// them, English prose has 1.4 times the tokens of OpenAI's, German up to 2.5 times, and
+// text in capitals up to 4 times.
+var fine = regexp.MustCompile(`^claude-(opus-4[.-][7-9]|(opus|sonnet|haiku|fable|mythos)-[5-9])`)
 
 // countedAtLeast is how many tokens are counted one by one even if fewer fit a
 // model, so that what is reported of a long document is true.
@@ -165,6 +183,9 @@ func (c *counter) bounds(texts []string, enough int64) (likely, most int64) {
 	if c.exact {
 		return likely, likely + likely/32
 	}
+	if c.finer {
+		return likely + 2*likely/5, min(3*likely+wide(texts)+capitals(texts)/2, length(texts))
+	}
 	return likely, min(2*likely+wide(texts), length(texts))
 }
 
@@ -174,6 +195,19 @@ func wide(texts []string) int64 {
 	for _, t := range texts {
 		for i := range len(t) {
 			n += int64(t[i] >> 7)
+		}
+	}
+	return n
+}
+
+// capitals counts the capital letters of ASCII.
+func capitals(texts []string) int64 {
+	var n int64
+	for _, t := range texts {
+		for i := range len(t) {
+			if t[i] >= 'A' && t[i] <= 'Z' {
+				n++
+			}
 		}
 	}
 	return n

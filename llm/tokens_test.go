@@ -3,6 +3,7 @@ package llm
 import (
 	"encoding/json"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -149,6 +150,18 @@ func TestImagesAndToolsCount(t *testing.T) {
 			t.Errorf("%s: an image counts %d", upstream, got)
 		}
 	}
+	m.Context = 1 << 20
+	for detail, least := range map[string]int64{"": 36_000, `,"detail":"auto"`: 36_000, `,"detail":"original"`: 36_000, `,"detail":"high"`: 3_000, `,"detail":"low"`: 100} {
+		ready := `{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x"` + detail + `}}]}]}`
+		for upstream, whole := range map[string]bool{"gpt-6-luna": true, "gpt-5.5": true, "gpt-5-mini": false} {
+			m.Upstream = upstream
+			got := mustNew(t, m, says(200, nil, "")).Tokens(&jobs.Request{Endpoint: chatEndpoint, Body: []byte(ready)})
+			if whole && got < least || got > 6_000 && (!whole || least < 36_000) {
+				t.Errorf("%s: an image with %q counts %d", upstream, detail, got)
+			}
+		}
+	}
+	m.Context, m.Upstream = 1000, "gpt-4o-mini"
 	req := prompt("x")
 	c := mustNew(t, m, says(200, nil, ""))
 	without := c.Tokens(req)
@@ -240,7 +253,8 @@ func TestPricesAreFound(t *testing.T) {
 		{"gpt-4.1-mini", 400_000, true}, {"gpt-4.1-mini-2025-04-14", 400_000, true}, {"openai/gpt-4.1", 2_000_000, true},
 		{"claude-sonnet-4-5-20250929", 3_000_000, true}, {"claude-opus-4-5", 5_000_000, true}, {"gemini-2.5-flash-lite", 100_000, true},
 		{"models/gemini-2.5-flash", 300_000, true}, {"text-embedding-3-small", 20_000, true}, {"gpt-4o-latest", 2_500_000, true},
-		{"gpt-4.1-nonsense", 0, false}, {"ft:gpt-4.1:acme", 0, false}, {"llama3.2", 0, false}, {"gpt-4o-audio-preview", 0, false}, {"", 0, false},
+		{"gpt-6.1-sol-2026-09-29", 2_000_000, true}, {"claude-opus-5", 5_000_000, true}, {"claude-opus-5-5", 4_000_000, true}, {"claude-haiku-5-5", 100_000, true},
+		{"gpt-6.1-sol-fast", 0, false}, {"gpt-4.1-nonsense", 0, false}, {"ft:gpt-4.1:acme", 0, false}, {"llama3.2", 0, false}, {"gpt-4o-audio-preview", 0, false}, {"", 0, false},
 	} {
 		price, ok := Lookup(row.upstream)
 		if ok != row.known || price.Input != row.input {
@@ -260,6 +274,30 @@ func TestEveryRowOfTheTableIsReachable(t *testing.T) {
 	for _, k := range table {
 		if got, ok := find(k.name); !ok || got != k {
 			t.Errorf("%s finds %+v", k.name, got)
+		}
+	}
+}
+
+// The true counts are those that ctok 1.3, a reconstruction of Claude's tokenizer,
+// gives for ten of each.
+func TestTokensOfNewerClaudesAreNotUnderestimated(t *testing.T) {
+	t.Parallel()
+	for text, truth := range map[string]int64{
+		"Die Kündigungsfrist beträgt drei Monate zum Quartalsende, sofern nicht gesetzliche Vorschriften entgegenstehen. Verwaltungsvorschriften und Grundstücksverkehrsgenehmigungszuständigkeiten gelten entsprechend.": 1031,
+		"Die Mieterin zahlt die Miete bis zum dritten Werktag eines Monats auf das Konto der Vermieterin. Schönheitsreparaturen trägt die Vermieterin, Kleinreparaturen bis 100 Euro die Mieterin.":                       921,
+		"IN NO EVENT SHALL EITHER PARTY BE LIABLE FOR INDIRECT, INCIDENTAL OR CONSEQUENTIAL DAMAGES, HOWEVER CAUSED AND UNDER ANY THEORY OF LIABILITY.":                                                                   991,
+		"getUserIdHttpURL XMLHttpRequestBarURL userIDFooHttpXML getURLForUserXMLId":                                                                                                                                       459,
+	} {
+		for upstream, fine := range map[string]bool{
+			"claude-opus-4-7": true, "anthropic/claude-opus-4.8": true, "claude-sonnet-5": true, "claude-haiku-5-5": true, "claude-fable-5-1": true,
+			"claude-sonnet-4-5": false, "claude-opus-4-6": false, "llama3.2": false,
+		} {
+			m := model("anthropic")
+			m.Upstream, m.Context = upstream, 1<<20
+			likely, most := mustNew(t, m, http.DefaultClient).Bounds(prompt(strings.Repeat(text, 10)))
+			if fine && most < truth || likely > most {
+				t.Errorf("%s: %d tokens reserved, %d needed, of %.20s", upstream, most, truth, text)
+			}
 		}
 	}
 }

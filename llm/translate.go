@@ -86,9 +86,26 @@ func translate(out *jobs.Request, s *sampling, name string, v gjson.Result) bool
 	case "response_format":
 		return v.Get("type").Str == "text"
 	case "tool_choice":
-		return v.Str == "auto"
+		return s.choose(v)
+	case "reasoning_effort":
+		s.effort = v.String()
+	case "parallel_tool_calls":
+		return v.Bool() // which is what everybody does
 	default:
 		return false
+	}
+	return true
+}
+
+// choose takes over which tool has to be called.
+func (s *sampling) choose(v gjson.Result) bool {
+	switch v.Str {
+	case "auto":
+	case "required":
+		s.mustCall = anyTool
+	default:
+		s.mustCall = v.Get("function.name").String()
+		return s.mustCall != ""
 	}
 	return true
 }
@@ -162,7 +179,7 @@ func toChat(id string, a *jobs.Answer) []byte {
 	b = appendString(append(b, `{"id":`...), id)
 	b = appendString(append(b, `,"object":"chat.completion","model":`...), a.Model)
 	b = append(b, `,"choices":[{"index":0,"message":`...)
-	b = appendChatMessage(b, &jobs.Message{Role: jobs.Assistant, Text: a.Text, Calls: a.Calls})
+	b = appendChatMessage(b, &jobs.Message{Role: jobs.Assistant, Text: a.Text, Calls: a.Calls}, form{})
 	b = appendString(append(b, `,"finish_reason":`...), a.Finish)
 	b = strconv.AppendInt(append(b, `}],"usage":{"prompt_tokens":`...), a.Usage.Input, 10)
 	b = strconv.AppendInt(append(b, `,"completion_tokens":`...), a.Usage.Output, 10)

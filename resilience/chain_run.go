@@ -56,7 +56,7 @@ func (r *run) converse(ctx context.Context, link *Link) (*jobs.Answer, *obstacle
 // turn has the tools run that an answer asks for and adds both to the
 // conversation.
 func (r *run) turn(ctx context.Context, answer *jobs.Answer) *jobs.Failure {
-	r.say(jobs.Message{Role: jobs.Assistant, Text: answer.Text, Calls: answer.Calls})
+	r.say(jobs.Message{Role: jobs.Assistant, Text: answer.Text, Calls: answer.Calls, Thoughts: answer.Thoughts})
 	if fail := r.meter.run(answer.Calls); fail != nil {
 		return fail
 	}

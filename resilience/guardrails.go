@@ -140,7 +140,7 @@ const (
 )
 
 // shortened is the beginning and the end of a conversation, with long texts
-// cut.
+// cut, and without what only its model could read.
 func shortened(all []jobs.Message) []jobs.Message {
 	kept := make([]jobs.Message, 0, keptFirst+1+keptLast)
 	for i, m := range all {
@@ -151,7 +151,7 @@ func shortened(all []jobs.Message) []jobs.Message {
 		case left > 0 && i > keptFirst && i < keptFirst+left:
 			continue
 		}
-		m.Text = cut(m.Text)
+		m.Text, m.Thoughts = cut(m.Text), nil
 		m.Calls = append([]jobs.ToolCall(nil), m.Calls[:min(len(m.Calls), keptLast)]...)
 		for c := range m.Calls {
 			m.Calls[c].Arguments = cut(m.Calls[c].Arguments)

@@ -16,7 +16,8 @@ func calling(arguments string, tokens int64) reply {
 	return func(context.Context) (*jobs.Answer, error) {
 		return &jobs.Answer{
 			Finish: jobs.FinishTools, Usage: jobs.Usage{Input: tokens},
-			Calls: []jobs.ToolCall{{ID: "c", Name: "search", Arguments: arguments}},
+			Calls:    []jobs.ToolCall{{ID: "c", Name: "search", Arguments: arguments}},
+			Thoughts: &jobs.Thoughts{Model: "small", Body: []byte(`["hm"]`)},
 		}, nil
 	}
 }
@@ -64,6 +65,7 @@ func TestToolsAreRunAndTheModelIsAskedAgain(t *testing.T) {
 		m := s.small.seen[1].Messages
 		equal(s, "messages", len(m), 3)
 		equal(s, "second is the model's", m[1].Calls[0].Name, "search")
+		equal(s, "what it thought goes back to it", string(m[1].Thoughts.Body), `["hm"]`)
 		equal(s, "third is the tool's", m[2].Text, "found")
 		equal(s, "the task's own request", len(s.task.Request.Messages), 1)
 		equal(s, "the memory behind it", own[:2][1].Role, "")
@@ -212,7 +214,8 @@ func TestTranscriptIsShortened(t *testing.T) {
 	var long []jobs.Message
 	for i := range 100 {
 		long = append(long, jobs.Message{Role: jobs.User, Text: fmt.Sprint(i, strings.Repeat("é", 3000)),
-			Calls: []jobs.ToolCall{{Arguments: strings.Repeat("x", 5000)}}})
+			Calls:    []jobs.ToolCall{{Arguments: strings.Repeat("x", 5000)}},
+			Thoughts: &jobs.Thoughts{Body: []byte(strings.Repeat("x", 5000))}})
 	}
 	short := shortened(long)
 	if len(short) != keptFirst+1+keptLast {
@@ -227,6 +230,9 @@ func TestTranscriptIsShortened(t *testing.T) {
 	for _, m := range short {
 		if len(m.Text) > keptText+50 || strings.ContainsRune(m.Text, '\uFFFD') {
 			t.Errorf("a text of %d bytes is kept", len(m.Text))
+		}
+		if m.Thoughts != nil {
+			t.Error("thoughts that nobody can read are kept")
 		}
 	}
 	if len(long[0].Calls[0].Arguments) != 5000 {

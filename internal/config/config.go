@@ -188,6 +188,7 @@ type model struct {
 	Vision      *bool         `yaml:"vision" help:"it sees images; default: false, true for the simulator"`
 	Structured  *bool         `yaml:"structured" help:"it can be held to a JSON Schema by the provider; default: false, true for the simulator. Others are told it in the system prompt, and answers are checked either way"`
 	Temperature *float64      `yaml:"temperature" min:"0" max:"2" help:"left to the provider unless set"`
+	Effort      string        `yaml:"effort" enum:"none|minimal|low|medium|high|xhigh|max" help:"how hard a model that reasons thinks before it answers, which counts as output and within max_output; left to the provider unless set. Not every model takes every word"`
 }
 
 type price struct {

@@ -44,7 +44,7 @@ func (l *report) resolve(doc *document, prices func(string) (jobs.Price, bool)) 
 		resolved := jobs.Model{
 			Name: name, Provider: m.Provider, Upstream: cmp.Or(m.Model, name), BaseURL: at,
 			Context: m.Context, MaxOutput: m.MaxOutput, Timeout: m.Timeout,
-			Quota: cmp.Or(m.Quota, name), Temperature: m.Temperature,
+			Quota: cmp.Or(m.Quota, name), Temperature: m.Temperature, Effort: m.Effort,
 			Vision: m.can(m.Vision), Structured: m.can(m.Structured),
 		}
 		if m.Provider == "openai-embeddings" {
@@ -140,7 +140,7 @@ func (l *report) checkModel(path string, m model, quotas map[string]Quota) {
 		l.wrong(path+".context", "%s.context (%d) leaves no room for a question: it must exceed max_output (%d)", path, m.Context, m.MaxOutput)
 	}
 	if m.BaseURL != "" {
-		l.checkURL(path+".base_url", m.BaseURL)
+		l.checkURL(path+".base_url", m.BaseURL, "api-version") // which Azure wants
 	}
 	if _, known := quotas[m.Quota]; m.Quota != "" && !known {
 		l.wrong(path+".quota", "no quota %q under quotas%s", m.Quota, DidYouMean(m.Quota, slices.Collect(maps.Keys(quotas))))
@@ -154,14 +154,24 @@ func (l *report) checkModel(path string, m model, quotas map[string]Quota) {
 	}
 }
 
-func (l *report) checkURL(path, text string) {
+// checkURL accepts an address with no parameters but the named ones.
+func (l *report) checkURL(path, text string, parameters ...string) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
 		l.wrong(path, "%s must be an address such as https://api.openai.com/v1", path)
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+	case u.User != nil || u.Fragment != "" || !allowed(u, parameters):
 		l.wrong(path, "%s must be an address alone, without a user, a password or parameters", path)
 	}
+}
+
+func allowed(u *url.URL, parameters []string) bool {
+	for name := range u.Query() {
+		if !slices.Contains(parameters, name) {
+			return false
+		}
+	}
+	return u.RawQuery == "" || len(u.Query()) > 0
 }
 
 func (l *report) checkVariable(path, name string) {

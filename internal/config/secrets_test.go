@@ -86,16 +86,18 @@ func TestSingleModelFindsItsProvider(t *testing.T) {
 		provider, url string
 		key           string
 	}{
-		"openai":              {config.Single{Model: "gpt-4.1-mini"}, []string{openai}, "openai", "https://api.openai.com/v1", "o"},
-		"anthropic":           {config.Single{Model: "sonnet"}, []string{anthropic}, "anthropic", "https://api.anthropic.com/v1", "a"},
-		"claude, both keys":   {config.Single{Model: "claude-sonnet-4-5"}, []string{openai, anthropic}, "anthropic", "https://api.anthropic.com/v1", "a"},
-		"local":               {config.Single{Model: "llama3:8b", BaseURL: "http://127.0.0.1:11434/v1"}, nil, "openai", "http://127.0.0.1:11434/v1", ""},
-		"compatible":          {config.Single{Model: "m", BaseURL: "https://host/v1/"}, []string{openai}, "openai", "https://host/v1", "o"},
-		"no key in the clear": {config.Single{Model: "m", BaseURL: "http://host/v1"}, []string{openai}, "openai", "http://host/v1", ""},
-		"gemini by its name":  {config.Single{Model: "gemini-2.5-flash"}, []string{openai, "GEMINI_API_KEY=g"}, "gemini", "https://generativelanguage.googleapis.com/v1beta", "g"},
-		"vectors by name":     {config.Single{Model: "text-embedding-3-small"}, []string{openai}, "openai-embeddings", "https://api.openai.com/v1", "o"},
-		"unless asked to":     {config.Single{Model: "m", BaseURL: "http://host/v1", KeyEnv: "K"}, []string{"K=k"}, "openai", "http://host/v1", "k"},
-		"a name to clean":     {config.Single{Model: "@cf/meta llama", BaseURL: "http://[::1]:1/v1"}, []string{openai}, "openai", "http://[::1]:1/v1", "o"},
+		"openai":                {config.Single{Model: "gpt-4.1-mini"}, []string{openai}, "openai", "https://api.openai.com/v1", "o"},
+		"anthropic":             {config.Single{Model: "sonnet"}, []string{anthropic}, "anthropic", "https://api.anthropic.com/v1", "a"},
+		"where tools are taken": {config.Single{Model: "gpt-6.1-sol"}, []string{openai, anthropic}, "openai-responses", "https://api.openai.com/v1", "o"},
+		"claude, both keys":     {config.Single{Model: "claude-sonnet-4-5"}, []string{openai, anthropic}, "anthropic", "https://api.anthropic.com/v1", "a"},
+		"local":                 {config.Single{Model: "llama3:8b", BaseURL: "http://127.0.0.1:11434/v1"}, nil, "openai", "http://127.0.0.1:11434/v1", ""},
+		"compatible":            {config.Single{Model: "m", BaseURL: "https://host/v1/"}, []string{openai}, "openai", "https://host/v1", "o"},
+		"no key in the clear":   {config.Single{Model: "m", BaseURL: "http://host/v1"}, []string{openai}, "openai", "http://host/v1", ""},
+		"gemini by its name":    {config.Single{Model: "gemini-2.5-flash"}, []string{openai, "GEMINI_API_KEY=g"}, "gemini", "https://generativelanguage.googleapis.com/v1beta", "g"},
+		"vectors by name":       {config.Single{Model: "text-embedding-3-small"}, []string{openai}, "openai-embeddings", "https://api.openai.com/v1", "o"},
+		"unless asked to":       {config.Single{Model: "m", BaseURL: "http://host/v1", KeyEnv: "K"}, []string{"K=k"}, "openai", "http://host/v1", "k"},
+		"azure":                 {config.Single{Model: "d", BaseURL: "https://acme.openai.azure.com/openai/deployments/d?api-version=2024-10-21", KeyEnv: "K"}, []string{"K=k"}, "openai", "https://acme.openai.azure.com/openai/deployments/d?api-version=2024-10-21", "k"},
+		"a name to clean":       {config.Single{Model: "@cf/meta llama", BaseURL: "http://[::1]:1/v1"}, []string{openai}, "openai", "http://[::1]:1/v1", "o"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -110,6 +112,9 @@ func TestSingleModelFindsItsProvider(t *testing.T) {
 			m := chain[0]
 			if m.Provider != test.provider || m.BaseURL != test.url || m.Upstream != test.single.Model || m.Key.Reveal() != test.key {
 				t.Errorf("model = %+v with the key %q, want %+v", m, m.Key.Reveal(), test)
+			}
+			if thinks := test.provider == "anthropic" || test.provider == "gemini" || test.provider == "openai-responses"; (m.MaxOutput == 16_000) != thinks {
+				t.Errorf("%s may answer with %d tokens", m.Upstream, m.MaxOutput)
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -32,6 +33,10 @@ func (s Single) yaml(env map[string]string) ([]byte, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	switch entry["provider"] {
+	case "anthropic", "gemini", "openai-responses":
+		entry["max_output"], entry["timeout"] = 16_000, "300s" // they think, within both
 	}
 	return yaml.Marshal(map[string]any{
 		"models": map[string]any{s.name(): entry},
@@ -68,6 +73,9 @@ func (s Single) server(entry map[string]any, env map[string]string) error {
 	return nil
 }
 
+// reasoner finds OpenAI's models that reason.
+var reasoner = regexp.MustCompile(`^gpt-([5-9]|[1-9][0-9])`)
+
 // provider finds out whose model it is: by its name or by the key there is.
 func (s Single) provider(entry map[string]any, env map[string]string) error {
 	_, openai := env["OPENAI_API_KEY"]
@@ -79,6 +87,8 @@ func (s Single) provider(entry map[string]any, env map[string]string) error {
 		entry["provider"] = "gemini"
 	case strings.HasPrefix(s.Model, "text-embedding-"):
 		entry["provider"] = "openai-embeddings"
+	case reasoner.MatchString(s.Model):
+		entry["provider"] = "openai-responses" // where alone they take tools
 	case openai || !anthropic && s.KeyEnv != "":
 		entry["provider"] = "openai"
 	case anthropic:

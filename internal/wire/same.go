@@ -129,7 +129,7 @@ func (w *Worker) sameKey(b *jobs.Batch, r *jobs.Request) string {
 	var asked []any
 	for _, link := range w.chains[b.Chain].Links {
 		m := link.Model
-		asked = append(asked, m.Name, m.Provider, m.Upstream, m.BaseURL, m.MaxOutput, m.Temperature)
+		asked = append(asked, m.Name, m.Provider, m.Upstream, m.BaseURL, m.MaxOutput, m.Temperature, m.Effort)
 	}
 	with, err := json.Marshal([]any{within, asked})
 	if err != nil {

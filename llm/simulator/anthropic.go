@@ -77,6 +77,9 @@ func (messages) answer(b []byte, id string, q *question, r *reply) []byte {
 	b = append(b, `{"id":"msg_`+id+`","type":"message","role":"assistant","model":`...)
 	b = gjson.AppendJSONString(b, q.model)
 	b = append(b, `,"content":[`...)
+	if r.reasoning > 0 {
+		b = append(b, `{"type":"thinking","thinking":"","signature":"`+id+`"},`...)
+	}
 	if r.finish == callsTool {
 		for i, c := range r.calls {
 			b = append(separate(b, i), `{"type":"tool_use","id":"toolu_`+numbered(id, i)+`","name":`...)

@@ -113,6 +113,10 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, d dialect, body []
 		x.fail(http.StatusBadRequest, "you must provide a model parameter")
 		return
 	}
+	if x.q.wrong != "" {
+		x.fail(http.StatusBadRequest, x.q.wrong)
+		return
+	}
 	prompt := Prompt(body)
 	x.entry.Model, x.entry.Input, x.entry.Prompt = x.q.model, x.q.input, prompt
 	x.meet(s.faults.fate(&x.q, prompt, body, x.entry.At))

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"encoding/base64"
 	"net/http"
 	"strconv"
 	"strings"
@@ -26,6 +27,9 @@ func (gemini) read(r *http.Request, body gjson.Result) question {
 			role = "user"
 		}
 		q.hearParts(role, c.Get("parts"))
+		if strings.HasPrefix(q.model, "gemini-3") && unsigned(c.Get("parts")) {
+			q.wrong = "Function call is missing a thought_signature in functionCall parts."
+		}
 		return true
 	})
 	body.Get("tools").ForEach(func(_, t gjson.Result) bool {
@@ -50,6 +54,13 @@ func (gemini) read(r *http.Request, body gjson.Result) question {
 		q.schema = config.Get("responseSchema")
 	}
 	return q
+}
+
+// unsigned reports whether the first call of a turn lacks its signature, which
+// models since Gemini 3 refuse.
+func unsigned(parts gjson.Result) bool {
+	first := parts.Get("#(functionCall)")
+	return first.Exists() && first.Get("thoughtSignature").Str == ""
 }
 
 func (q *question) hearParts(role string, parts gjson.Result) {
@@ -115,7 +126,11 @@ func (gemini) answer(b []byte, id string, q *question, r *reply) []byte {
 		b = append(b, `"content":{"parts":[`...)
 		for i, c := range r.calls {
 			b = gjson.AppendJSONString(append(separate(b, i), `{"functionCall":{"name":`...), c.Name)
-			b = append(append(append(b, `,"args":`...), c.object()...), `}}`...)
+			b = append(append(append(b, `,"args":`...), c.object()...), '}')
+			if i == 0 {
+				b = append(b, `,"thoughtSignature":"`+base64.StdEncoding.EncodeToString([]byte(id))+`"`...)
+			}
+			b = append(b, '}')
 		}
 		if len(r.calls) == 0 {
 			b = append(gjson.AppendJSONString(append(b, `{"text":`...), r.text), '}')

@@ -18,6 +18,8 @@ type question struct {
 	results  []string // what tools have answered
 	images   int
 
+	wrong string // what its provider would refuse it for, "" for nothing
+
 	wordless bool // the answer is vectors
 	shape    vectors
 	json     bool         // the answer has to be JSON

@@ -363,6 +363,28 @@ func TestAnthropicSpeaksItsOwnHeadersAndErrors(t *testing.T) {
 	})
 }
 
+func TestGemini3WantsItsSignaturesBack(t *testing.T) {
+	t.Parallel()
+	inWorld(t, Config{}, func(t *testing.T, w *world) {
+		talk := func(model, call string) int {
+			return w.post(t.Context(), "/v1beta/models/"+model+":generateContent", `{"contents":[{"role":"user","parts":[{"text":"x"}]},`+
+				`{"role":"model","parts":[`+call+`,{"functionCall":{"name":"b"}}]},{"role":"user","parts":[{"functionResponse":{"name":"a","response":{}}}]}]}`).status
+		}
+		for _, row := range []struct {
+			model, call string
+			want        int
+		}{
+			{"gemini-3.8-flash", `{"functionCall":{"name":"a"}}`, 400},
+			{"gemini-3.8-flash", `{"functionCall":{"name":"a"},"thoughtSignature":"eA=="}`, 200},
+			{"gemini-2.5-pro", `{"functionCall":{"name":"a"}}`, 200},
+		} {
+			if got := talk(row.model, row.call); got != row.want {
+				t.Errorf("%s, %s: %d", row.model, row.call, got)
+			}
+		}
+	})
+}
+
 func TestKeyIsRequired(t *testing.T) {
 	inWorld(t, Config{Key: "secret"}, func(t *testing.T, w *world) {
 		if r := w.chat("x"); r.status != 401 || strings.Contains(r.raw, "secret") {
