@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -120,7 +121,10 @@ func TestOfficialSDKsUnderstandTheSimulatorsAnswers(t *testing.T) {
 				return told{}, err
 			}
 			u := r.Usage
-			return told{r.Content[0].Text, u.InputTokens + u.CacheReadInputTokens, u.CacheReadInputTokens, u.OutputTokens, gjson.Get(u.RawJSON(), "output_tokens_details.thinking_tokens").Int()}, nil
+			if r.Content[0].AsThinking().Signature == "" {
+				return told{}, fmt.Errorf("no thoughts ahead of the answer: %s", r.RawJSON())
+			}
+			return told{r.Content[len(r.Content)-1].Text, u.InputTokens + u.CacheReadInputTokens, u.CacheReadInputTokens, u.OutputTokens, gjson.Get(u.RawJSON(), "output_tokens_details.thinking_tokens").Int()}, nil
 		},
 		"gemini": func(ctx context.Context, t *testing.T, url string) (told, error) {
 			r, err := google(t, url).Models.GenerateContent(ctx, "m", genai.Text(document), nil)
