@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/drover-batch/drover/budget"
@@ -19,8 +20,9 @@ const nearlySpent = 5
 // that is spent until the next turn of a budget, and models that do not answer.
 func (s *Servers) Standstill(ctx context.Context, b *jobs.Batch) ([]string, error) {
 	var names, why []string
+	chain := s.config.Chains[b.Chain].Models
 	for _, limit := range s.config.Budgets {
-		if limit.Tenant == "" || limit.Tenant == b.Tenant {
+		if (limit.Tenant == "" || limit.Tenant == b.Tenant) && (limit.Model == "" || slices.Contains(chain, limit.Model)) {
 			names = append(names, budget.Account(limit.Name))
 		}
 	}
@@ -36,7 +38,7 @@ func (s *Servers) Standstill(ctx context.Context, b *jobs.Batch) ([]string, erro
 		}
 	}
 	breaker := resilience.NewBreaker(resilience.BreakerConfig{Redis: s.Redis, Keys: s.keys})
-	circuits, err := breaker.State(ctx, s.config.Chains[b.Chain].Models...)
+	circuits, err := breaker.State(ctx, chain...)
 	if err != nil {
 		return nil, err
 	}
