@@ -43,8 +43,10 @@ type Source struct {
 	at      map[jobs.ID]*delivery // the newest of each job that is lent
 	back    chan struct{}         // a delivery ended
 	endings []ending
-	alone   *delivery // suspected of killing workers
-	tallied time.Time // when what is lent was last gone through
+	alone   *delivery          // suspected of killing workers
+	tallied time.Time          // when what is lent was last gone through
+	later   map[string][]later // by batch
+	thinned time.Time          // when those were taken out that have come back
 }
 
 // Source starts lending to the worker of that name.
@@ -64,7 +66,7 @@ func (q *Queue) Source(worker string) (*Source, error) {
 	return &Source{
 		q: q, worker: worker, began: time.Now(), pulls: p, news: n, acks: a,
 		known: map[string]*live{}, rests: map[string]time.Time{},
-		lent: map[*delivery]struct{}{}, at: map[jobs.ID]*delivery{}, back: make(chan struct{}, 1),
+		lent: map[*delivery]struct{}{}, at: map[jobs.ID]*delivery{}, back: make(chan struct{}, 1), later: map[string][]later{},
 	}, nil
 }
 
