@@ -234,7 +234,7 @@ func (s *session) conclude(ctx context.Context, why error) error {
 		}
 	}
 	s.target.openAI = ready && !s.target.csv
-	if err := s.target.write(ctx, s.servers.Queue, s.batch.ID, sum); err != nil {
+	if err := s.write(ctx, s.target, s.servers.Queue, s.batch.ID, sum); err != nil {
 		return err
 	}
 	if err := sum.waste(ctx, s.servers.Queue, s.batch.ID); err != nil {
