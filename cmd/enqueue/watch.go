@@ -109,7 +109,7 @@ func (c *cli) followBatch(ctx context.Context, s *wire.Servers, b *jobs.Batch) (
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
-		st, err := look(ctx, s, b)
+		st, err := look(ctx, s, b, last)
 		if ctx.Err() != nil {
 			return last, nil
 		}
@@ -155,6 +155,6 @@ func (c *cli) showStanding(d display, st, before *standing) error {
 		}
 		return c.print(st)
 	}
-	d.show(snapshot{done: st.Done, total: st.Total, dead: st.Dead, growing: st.State == jobs.Enqueueing, cost: st.cost})
+	d.show(snapshot{done: st.Done, total: st.Total, dead: st.Dead, growing: st.State == jobs.Enqueueing, cost: st.Cost.cost})
 	return nil
 }
