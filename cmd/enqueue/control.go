@@ -78,9 +78,9 @@ func newCancel(c *cli) *cobra.Command {
 		}
 		rest := ""
 		if left := p.Total - ended; left > 0 {
-			rest = fmt.Sprintf("; workers still have %s: what is being asked already may be answered, the rest is given up", counted(left, "document"))
+			rest = fmt.Sprintf("; workers still have %s: what is being asked already may be answered, the rest is given up", jobs.Counted(left, "document"))
 		}
-		c.say("cancelled %s: gave up on %s%s", b.ID, counted(ended-before, "document"), rest)
+		c.say("cancelled %s: gave up on %s%s", b.ID, jobs.Counted(ended-before, "document"), rest)
 		return nil
 	})
 }

@@ -186,12 +186,12 @@ func (t *target) told() string {
 	if name == "-" {
 		name = "standard output"
 	}
-	text := fmt.Sprintf("%s in %s", counted(t.lines, "result"), name)
+	text := fmt.Sprintf("%s in %s", jobs.Counted(t.lines, "result"), name)
 	switch {
 	case t.openAI && t.out == "-" && t.errors == "":
-		text = fmt.Sprintf("%s and %s in %s", counted(t.lines, "result"), counted(t.errorLines, "error"), name)
+		text = fmt.Sprintf("%s and %s in %s", jobs.Counted(t.lines, "result"), jobs.Counted(t.errorLines, "error"), name)
 	case t.openAI:
-		text += fmt.Sprintf(", %s in %s", counted(t.errorLines, "error"), t.errors)
+		text += fmt.Sprintf(", %s in %s", jobs.Counted(t.errorLines, "error"), t.errors)
 	}
 	return text
 }

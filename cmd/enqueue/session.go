@@ -262,7 +262,7 @@ func (s *session) remind(sum *summary) {
 		if n == 0 || slices.ContainsFunc(models, func(m jobs.Model) bool { return m.Name == name }) {
 			continue
 		}
-		s.say("%s by %s, which the chain %s has no more: what is answered stays so, and another --name asks about it anew", counted(n, "answer"), plain(name), s.batch.Chain)
+		s.say("%s by %s, which the chain %s has no more: what is answered stays so, and another --name asks about it anew", jobs.Counted(n, "answer"), plain(name), s.batch.Chain)
 	}
 }
 

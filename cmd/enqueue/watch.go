@@ -51,7 +51,7 @@ func (c *cli) watch(ctx context.Context, s *wire.Servers, b *jobs.Batch) error {
 		return fmt.Errorf("nobody is working on it: start worker --embedded, or go on with the command that made it")
 	}
 	if last.Dead > 0 {
-		c.say("%s: see enqueue dead list %s", counted(last.Dead, "dead letter"), b.ID)
+		c.say("%s: see enqueue dead list %s", jobs.Counted(last.Dead, "dead letter"), b.ID)
 	}
 	if last.State == jobs.Cancelled {
 		c.say("cancelled")
@@ -79,7 +79,7 @@ func (c *cli) answered(ctx context.Context, s *wire.Servers, b *jobs.Batch, lett
 		what = "other document"
 	}
 	if more := without - letters; more > 0 {
-		c.say("%s without an answer: see enqueue results %s", counted(more, what), b.ID)
+		c.say("%s without an answer: see enqueue results %s", jobs.Counted(more, what), b.ID)
 	}
 	return &exit{code: exitUnanswered}
 }

@@ -134,7 +134,7 @@ func (w *Worker) Ready() error {
 	case w.spool == nil:
 		return nil
 	case n > 0:
-		return fmt.Errorf("%d answers wait in %s to be stored", n, w.spool.folder)
+		return fmt.Errorf("%s still to be stored, in %s", jobs.Counted(n, "answer"), w.spool.folder)
 	}
 	return w.spool.Trouble()
 }
@@ -162,7 +162,7 @@ func (w *Worker) stored(s queue.Stored) {
 func (w *Worker) farewell() {
 	if n := w.Spooled(); n > 0 {
 		w.parts.Log.Warn().Int("answers", n).Str("folder", w.parts.Spool).
-			Msgf("%d answers wait in %s: the next worker there stores them when NATS is back", n, w.parts.Spool)
+			Msgf("%s left in %s: the next worker there stores what is left when NATS is back", jobs.Counted(n, "answer"), w.parts.Spool)
 	}
 }
 

@@ -218,7 +218,7 @@ func TestStopWhileNATSIsAwayLeavesTheAnswersToTheNext(t *testing.T) {
 		if took := time.Since(began); took > 20*time.Second {
 			t.Errorf("stopping took %v", took)
 		}
-		if n := w.onDisk("a"); n != 8 || !w.log.says("8 answers wait in "+w.folder("a")) {
+		if n := w.onDisk("a"); n != 8 || !w.log.says("8 answers left in "+w.folder("a")) {
 			t.Errorf("%d answers of 8 are on disk", n)
 		}
 		time.Sleep(time.Minute)

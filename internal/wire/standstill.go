@@ -44,7 +44,7 @@ func (s *Servers) Standstill(ctx context.Context, b *jobs.Batch) ([]string, erro
 	}
 	for _, c := range circuits {
 		if c.State != resilience.Closed {
-			why = append(why, fmt.Sprintf("%s does not answer: its circuit is %s after %d failures", c.Model, c.State, c.Failures))
+			why = append(why, fmt.Sprintf("%s does not answer: its circuit is %s after %s", c.Model, c.State, jobs.Counted(c.Failures, "failure")))
 		}
 	}
 	return why, nil
