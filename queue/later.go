@@ -16,8 +16,8 @@ type later struct {
 // the broker hears of it, another worker may have been lent the job.
 const soonAnyway = 5 * time.Second
 
-// defers notes that a job comes back later, so that it can be recalled when its
-// batch is cancelled.
+// defers notes that a job comes back later, so that it can be recalled, as when
+// its batch is cancelled.
 func (s *Source) defers(d *delivery, wait time.Duration) {
 	if wait <= soonAnyway {
 		return
@@ -33,6 +33,19 @@ func (s *Source) defers(d *delivery, wait time.Duration) {
 		})
 	}
 	s.later[d.job.Batch] = append(s.later[d.job.Batch], later{d.ack, now.Add(wait)})
+}
+
+// Wake ends the rests of all batches, and has the jobs come back that this worker
+// handed back for later: what they wait for may be there. It may be called from
+// any goroutine.
+func (s *Source) Wake() {
+	s.mu.Lock()
+	clear(s.rests)
+	batches := slices.Collect(maps.Keys(s.later))
+	s.mu.Unlock()
+	for _, b := range batches {
+		s.recall(b)
+	}
 }
 
 // recall has the jobs of a batch come back now that this worker handed back for

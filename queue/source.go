@@ -15,8 +15,8 @@ import (
 )
 
 // Source lends jobs to one worker process, and never more at a time than the
-// process has slots for. Next and Close belong to one goroutine; Rest may be
-// called from any.
+// process has slots for. Next and Close belong to one goroutine; Rest and Wake may
+// be called from any.
 type Source struct {
 	q      *Queue
 	worker string

@@ -24,7 +24,7 @@ func (w *Worker) tend(ctx context.Context) {
 		if err != nil {
 			w.deaf = time.Now()
 		}
-		trouble.tell(ctx, w.parts.Log, errors.Join(err, w.sweep(ctx), w.goOn(ctx)), "looking after budgets")
+		trouble.tell(ctx, w.parts.Log, errors.Join(err, w.sweep(ctx), w.goOn(ctx), w.heed(ctx)), "looking after budgets")
 		w.keepsUp()
 		if w.spool != nil {
 			if err := w.spool.adopt(); err != nil {

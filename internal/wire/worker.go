@@ -81,6 +81,7 @@ type Worker struct {
 	slow     bool      // it was said that NATS is behind
 	cutOff   bool      // it was said that Redis is away
 
+	limits    map[string]string // that were set when heed last looked
 	shortages *queue.Shortages
 	webhook   *webhook // nil if there is none
 }
