@@ -142,6 +142,10 @@ func TestAnswersOfAKilledWorkerAreStoredThoughAnotherFolderIsBroken(t *testing.T
 		if left != 17 || w.onDisk("a") != 1 || w.paid() != 40 {
 			t.Errorf("%d answers of 16 were left on disk, and %d still are; %d calls were paid for", left-1, w.onDisk("a")-1, w.paid())
 		}
+		time.Sleep(time.Minute)
+		if n := w.log.count("looking for answers of workers that died"); n != 1 {
+			t.Errorf("it was said %d times that a folder is broken", n)
+		}
 		w.must(os.RemoveAll(broken))
 	})
 }

@@ -18,7 +18,7 @@ import (
 // tend does every few seconds what some replica has to do for the fleet.
 func (w *Worker) tend(ctx context.Context) {
 	w.deaf = time.Now()
-	var trouble murmur
+	trouble, adopting := murmur{}, murmur{level: zerolog.WarnLevel}
 	every(ctx, 5*time.Second, func() {
 		err := w.bookLapsed(ctx)
 		if err != nil {
@@ -27,9 +27,7 @@ func (w *Worker) tend(ctx context.Context) {
 		trouble.tell(ctx, w.parts.Log, errors.Join(err, w.sweep(ctx), w.goOn(ctx), w.heed(ctx)), "looking after budgets")
 		w.keepsUp()
 		if w.spool != nil {
-			if err := w.spool.adopt(); err != nil {
-				w.parts.Log.Warn().Err(err).Msg("looking for answers of workers that died")
-			}
+			adopting.tell(ctx, w.parts.Log, w.spool.adopt(), "looking for answers of workers that died")
 		}
 	})
 }
@@ -51,7 +49,10 @@ func (w *Worker) keepsUp() {
 }
 
 // murmur tells of errors in the background, and of the same one once.
-type murmur struct{ last string }
+type murmur struct {
+	level zerolog.Level // default debug
+	last  string
+}
 
 func (m *murmur) tell(ctx context.Context, log zerolog.Logger, err error, doing string) {
 	if ctx.Err() != nil {
@@ -62,7 +63,7 @@ func (m *murmur) tell(ctx context.Context, log zerolog.Logger, err error, doing 
 		text = err.Error()
 	}
 	if text != m.last && err != nil {
-		log.Debug().Err(err).Msg(doing)
+		log.WithLevel(m.level).Err(err).Msg(doing)
 	}
 	m.last = text
 }
