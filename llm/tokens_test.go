@@ -249,9 +249,9 @@ func TestPricesAreFound(t *testing.T) {
 		if !ok {
 			continue
 		}
-		context, _, known := Limits(row.upstream)
-		if price.AsOf == "" || price.CachedInput > price.Input || price.CachedInput == 0 || !known || context < 8_000 {
-			t.Errorf("%s: %+v, context %d", row.upstream, price, context)
+		k, known := find(row.upstream)
+		if price.AsOf == "" || price.CachedInput > price.Input || price.CachedInput == 0 || !known || k.context < 8_000 {
+			t.Errorf("%s: %+v, context %d", row.upstream, price, k.context)
 		}
 	}
 }
