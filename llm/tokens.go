@@ -22,8 +22,9 @@ import (
 // fits beside the longest answer: what is longer is rejected for free, so that
 // is a bound too, and a model never asked cannot answer.
 //
-// What lives at the provider, such as an image named by its address, counts
-// as the most its kind can take.
+// What lives at the provider counts as the most its kind can take: an image named
+// by its address as any other, a file as all that fits beside the answer. A file
+// in the request counts as a token for each of its bytes.
 func (c *Client) Tokens(req *jobs.Request) int64 {
 	_, most := c.Bounds(req)
 	return most
@@ -34,33 +35,36 @@ func (c *Client) Tokens(req *jobs.Request) int64 {
 // beginning is counted, and the rest taken by its length.
 func (c *Client) Bounds(req *jobs.Request) (likely, most int64) {
 	req = c.told(req)
-	texts, images, overhead := parts(req)
-	overhead += images * c.perImage()
+	texts, images, f, overhead := parts(req)
+	overhead += (images + f.n) * c.perImage()
 	if c.words == nil {
-		n := byLength(texts) + overhead
+		n := byLength(texts) + f.bytes/4 + overhead
 		return n, n
 	}
 	room := int64(c.model.Context - c.limit(req, 0))
 	likely, most = c.words.bounds(texts, max(room, countedAtLeast))
-	likely, most = likely+overhead, most+overhead
+	likely, most = likely+overhead, most+overhead+f.bytes
+	if f.away {
+		most = max(most, room)
+	}
 	if likely <= room {
 		most = min(most, room)
 	}
 	return likely, most
 }
 
-// parts are a request's texts, how many images it has, and the most tokens the
-// protocol puts around the texts: 3 a message for OpenAI, and up to 530 for the
+// parts are a request's texts, how many images and which files it has, and the
+// most tokens the protocol puts around the texts: 3 a message for OpenAI, and up to 530 for the
 // instructions that Anthropic documents it adds when there are tools.
-func parts(req *jobs.Request) (texts []string, images, overhead int64) {
+func parts(req *jobs.Request) (texts []string, images int64, f files, overhead int64) {
 	if req.Body != nil {
 		// A body's own punctuation is more than what it stands for.
 		overhead = 16
 		if bytes.Contains(req.Body, []byte(`"tools"`)) {
 			overhead += 600
 		}
-		images, text := readyPictures(req)
-		return []string{text}, images, overhead
+		images, f, text := readyPictures(req)
+		return []string{text}, images, f, overhead
 	}
 	texts = make([]string, 0, 1+len(req.Messages)+3*len(req.Tools))
 	texts = append(texts, req.System)
@@ -85,7 +89,7 @@ func parts(req *jobs.Request) (texts []string, images, overhead int64) {
 		texts = append(texts, string(req.Schema))
 		overhead += 200
 	}
-	return texts, images, overhead
+	return texts, images, f, overhead
 }
 
 // perImage is the most that an image counts: its tokens have nothing to do with
