@@ -14,6 +14,7 @@ local STRETCH = 10 * SECOND -- over which starts are counted
 local ENOUGH = 50           -- calls that measure a limit
 local FEW = 10              -- calls that measure it roughly, to a tenth
 local LEAST = 0.5           -- of a limit stays after a 429, however little seems to have passed
+local RISE = 1.25          -- of a limit is the most that one 429 makes of it, however much passed
 local NEARLY = 0.9          -- of two limits the one that is farther from its flow than this was not reached
 local MOVED = 0.85          -- of what a limit has grown to: what flowed in was less, so the limit is another
 local PROBE = 1200          -- calls for which a well measured limit grows slowly,
@@ -89,7 +90,7 @@ local function find(q, now, call, d)
   if measured then
     local less, enough = 0.97 * was, of >= ENOUGH
     if enough then
-      less = flowed
+      less = math.min(RISE * was, flowed)
     elseif not settled then
       less = math.min(less, flowed)
     end
