@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 
-	"github.com/drover-batch/drover/documents"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/queue"
 )
@@ -17,7 +17,7 @@ type bill struct {
 func billOf(o *jobs.Outcome) bill { return bill{o.Cost, o.CostUnknown()} }
 
 // MarshalJSON implements json.Marshaler.
-func (b bill) MarshalJSON() ([]byte, error) { return documents.JSON(known(b.cost, !b.unknown)), nil }
+func (b bill) MarshalJSON() ([]byte, error) { return json.Marshal(known(b.cost, !b.unknown)) }
 
 func (b bill) String() string {
 	if b.unknown {
