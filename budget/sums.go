@@ -52,9 +52,9 @@ func (l *Ledger) Sums(ctx context.Context, rdb redis.Cmdable, names ...string) (
 	if err != nil {
 		return nil, fmt.Errorf("listing the ledger's accounts: %w", err)
 	}
-	limits, err := rdb.HGetAll(ctx, l.settings).Result()
+	limits, err := l.Limits(ctx, rdb)
 	if err != nil {
-		return nil, fmt.Errorf("reading the ledger's settings: %w", err)
+		return nil, err
 	}
 	found := make(map[string]*redis.MapStringStringCmd, len(keys))
 	for chunk := range slices.Chunk(slices.DeleteFunc(keys, func(k string) bool { return !l.wanted(k, names) }), 1000) {
@@ -92,6 +92,16 @@ func (l *Ledger) Sums(ctx context.Context, rdb redis.Cmdable, names ...string) (
 		return cmp.Or(strings.Compare(a.Account, b.Account), strings.Compare(a.Turn, b.Turn))
 	})
 	return list, nil
+}
+
+// Limits are those that were set, in millionths of a dollar by account: another
+// set of them means that what did not fit may fit now.
+func (l *Ledger) Limits(ctx context.Context, rdb redis.Cmdable) (map[string]string, error) {
+	limits, err := rdb.HGetAll(ctx, l.settings).Result()
+	if err != nil {
+		return nil, fmt.Errorf("reading the ledger's settings: %w", err)
+	}
+	return limits, nil
 }
 
 // wanted reports whether the key is of an account that was asked for.

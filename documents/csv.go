@@ -80,7 +80,7 @@ func (s *source) row(line int, columns, values []string) bool {
 		case len(values) < len(columns):
 			fix = "leave what is missing empty, between separators"
 		}
-		return s.problem(line, fmt.Sprintf("has %d columns and the header %d", len(values), len(columns)), fix)
+		return s.problem(line, fmt.Sprintf("has %s and the header %d", jobs.Counted(len(values), "column"), len(columns)), fix)
 	}
 	if blank(values) {
 		return s.problem(line, "every column is empty", "leave the row out")

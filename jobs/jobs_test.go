@@ -183,3 +183,12 @@ func TestRepeatedAnswerKeepsWhatItsChecksFound(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestOneIsNotManyThings(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]string{0: "0 calls", 1: "1 call", 2: "2 calls"} {
+		if got := jobs.Counted(n, "call"); got != want {
+			t.Errorf("%d: %q", n, got)
+		}
+	}
+}

@@ -115,14 +115,6 @@ func Lookup(upstream string) (jobs.Price, bool) {
 	return k.listed().Price(), true
 }
 
-// Limits is the model's context and the most tokens of an answer (0 for one
-// that answers with vectors), as far as its price in the table holds; false if
-// nobody knows the model.
-func Limits(upstream string) (context, maxOutput int, ok bool) {
-	k, ok := find(upstream)
-	return k.context, k.maxOutput, ok
-}
-
 func find(upstream string) (known, bool) {
 	name := bare(upstream)
 	for _, k := range table {

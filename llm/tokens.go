@@ -24,8 +24,9 @@ import (
 // fits beside the longest answer: what is longer is rejected for free, so that
 // is a bound too, and a model never asked cannot answer.
 //
-// What lives at the provider, such as an image named by its address, counts
-// as the most its kind can take.
+// An image named by its address counts as any other, the most that one can take. A
+// file in the request counts as a token for each of its bytes; one that lies
+// elsewhere is refused.
 func (c *Client) Tokens(req *jobs.Request) int64 {
 	_, most := c.Bounds(req)
 	return most
@@ -36,36 +37,36 @@ func (c *Client) Tokens(req *jobs.Request) int64 {
 // beginning is counted, and the rest taken by its length.
 func (c *Client) Bounds(req *jobs.Request) (likely, most int64) {
 	req = c.told(req)
-	texts, images, whole, overhead := parts(req, c.model.Name)
-	overhead += images * c.perImage()
+	texts, with, overhead := parts(req, c.model.Name)
+	overhead += (with.images + with.files) * c.perImage()
 	if wholePictures.MatchString(bare(c.model.Upstream)) {
-		overhead += whole * (perWholeImage - c.perImage())
+		overhead += with.whole * (perWholeImage - c.perImage())
 	}
 	if c.words == nil {
-		n := byLength(texts) + overhead
+		n := byLength(texts) + with.bytes/4 + overhead
 		return n, n
 	}
 	room := int64(c.model.Context - c.limit(req, 0))
 	likely, most = c.words.bounds(texts, max(room, countedAtLeast))
-	likely, most = likely+overhead, most+overhead
+	likely, most = likely+overhead, most+overhead+with.bytes
 	if likely <= room {
 		most = min(most, room)
 	}
 	return likely, most
 }
 
-// parts are a request's texts, how many images it has and how many of them are to
-// be looked at as closely as can be, and the most tokens the protocol puts around the texts: 3 a message for OpenAI, and up to 530 for the
+// parts are a request's texts, what it carries besides, and the most tokens the
+// protocol puts around the texts: 3 a message for OpenAI, and up to 530 for the
 // instructions that Anthropic documents it adds when there are tools.
-func parts(req *jobs.Request, model string) (texts []string, images, whole, overhead int64) {
+func parts(req *jobs.Request, model string) (texts []string, with enclosed, overhead int64) {
 	if req.Body != nil {
 		// A body's own punctuation is more than what it stands for.
 		overhead = 16
 		if bytes.Contains(req.Body, []byte(`"tools"`)) {
 			overhead += 600
 		}
-		images, whole, text := readyPictures(req)
-		return []string{text}, images, whole, overhead
+		text, with := readyText(req)
+		return []string{text}, with, overhead
 	}
 	texts = make([]string, 0, 1+2*len(req.Messages)+3*len(req.Tools))
 	texts = append(texts, req.System)
@@ -73,7 +74,7 @@ func parts(req *jobs.Request, model string) (texts []string, images, whole, over
 	for i := range req.Messages {
 		m := &req.Messages[i]
 		texts = append(texts, m.Text, string(recalled(m, model)))
-		images += int64(len(m.Images))
+		with.images += int64(len(m.Images))
 		for _, call := range m.Calls {
 			texts = append(texts, call.Name, call.Arguments)
 			overhead += 32
@@ -90,7 +91,7 @@ func parts(req *jobs.Request, model string) (texts []string, images, whole, over
 		texts = append(texts, string(req.Schema))
 		overhead += 200
 	}
-	return texts, images, 0, overhead
+	return texts, with, overhead
 }
 
 // perImage is the most that an image counts: its tokens have nothing to do with

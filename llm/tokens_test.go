@@ -207,6 +207,25 @@ func TestAPictureInAReadyRequestIsNoText(t *testing.T) {
 	}
 }
 
+// A file counted as the text of its base64, for which no model had room.
+func TestAFileInAReadyRequestIsNoText(t *testing.T) {
+	t.Parallel()
+	data := `"data:application/pdf;base64,` + strings.Repeat("iVBORw0KGgoAAAANSUhEUgAA/+", 10_000) + `"`
+	for name, row := range map[string]struct{ endpoint, body string }{
+		"chat":      {chatEndpoint, `{"messages":[{"role":"user","content":[{"type":"file","file":{"filename":"a.pdf","file_data":` + data + `}}]}]}`},
+		"responses": {responsesEndpoint, `{"input":[{"role":"user","content":[{"type":"input_file","file_data":` + data + `}]}]}`},
+	} {
+		m := model("openai")
+		m.Context = 64_000
+		c := mustNew(t, m, says(200, nil, ""))
+		req := &jobs.Request{Endpoint: row.endpoint, Body: []byte(row.body)}
+		likely, most := c.Bounds(req)
+		if room := int64(m.Context - c.limit(req, 0)); most != room || likely > 10_000 {
+			t.Errorf("%s: counts %d tokens, %d at the most, and there is room for %d", name, likely, most, room)
+		}
+	}
+}
+
 func TestSchemasCount(t *testing.T) {
 	t.Parallel()
 	for _, structured := range []bool{true, false} {
@@ -263,9 +282,9 @@ func TestPricesAreFound(t *testing.T) {
 		if !ok {
 			continue
 		}
-		context, _, known := Limits(row.upstream)
-		if price.AsOf == "" || price.CachedInput > price.Input || price.CachedInput == 0 || !known || context < 8_000 {
-			t.Errorf("%s: %+v, context %d", row.upstream, price, context)
+		k, known := find(row.upstream)
+		if price.AsOf == "" || price.CachedInput > price.Input || price.CachedInput == 0 || !known || k.context < 8_000 {
+			t.Errorf("%s: %+v, context %d", row.upstream, price, k.context)
 		}
 	}
 }

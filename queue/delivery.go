@@ -138,7 +138,11 @@ func (d *delivery) Defer(ctx context.Context, wait time.Duration, attempts []job
 	if err != nil {
 		return fmt.Errorf("deferring job %s: %w", d.job.ID, err)
 	}
-	return d.handBack(ctx, append([]byte("-NAK "), nak...), attempts)
+	err = d.handBack(ctx, append([]byte("-NAK "), nak...), attempts)
+	if err == nil {
+		d.s.defers(d, wait)
+	}
+	return err
 }
 
 // Return hands the job back for now.

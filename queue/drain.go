@@ -29,6 +29,7 @@ func (s *Source) drain(ctx context.Context, ready *[]*live) (sum int, err error)
 		if batches++; batches > mostDrained {
 			break
 		}
+		s.recall(l.Name)
 		var n int
 		n, err = s.drainGroup(ctx, l)
 		s.found(l, n, time.Now())
@@ -106,8 +107,9 @@ func (s *Source) unanswered(d *delivery, l *live) *jobs.Outcome {
 
 // Cancel ends the batch for good: it takes no more jobs, and those that wait
 // get the outcome cancelled, here and by every Source. It returns how many it
-// settled itself. Jobs that are lent may still be answered; deferred ones
-// follow when their wait is over, as long as some worker is running.
+// settled itself. Jobs that are lent may still be answered; deferred ones are
+// recalled by the workers that deferred them, and those of workers that are gone
+// follow when their wait is over.
 func (q *Queue) Cancel(ctx context.Context, id string) (int, error) {
 	m, err := q.update(ctx, id, func(m *manifest) error {
 		if err := q.notice(ctx, m); err != nil {

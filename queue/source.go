@@ -15,8 +15,8 @@ import (
 )
 
 // Source lends jobs to one worker process, and never more at a time than the
-// process has slots for. Next and Close belong to one goroutine; Rest may be
-// called from any.
+// process has slots for. Next and Close belong to one goroutine; Rest and Wake may
+// be called from any.
 type Source struct {
 	q      *Queue
 	worker string
@@ -43,10 +43,12 @@ type Source struct {
 	byJob    map[jobs.ID]*delivery // the newest of each job that is lent
 	freed    chan struct{}         // holds a token when a delivery has ended
 	endings  []ending
-	left     map[string]bool // batches that newer builds are to see to
-	newer    []string        // of those, the ones that Newer has not told
-	alone    *delivery       // suspected of killing workers
-	tallied  time.Time       // when what is lent was last gone through
+	left     map[string]bool    // batches that newer builds are to see to
+	newer    []string           // of those, the ones that Newer has not told
+	alone    *delivery          // suspected of killing workers
+	tallied  time.Time          // when what is lent was last gone through
+	later    map[string][]later // by batch
+	thinned  time.Time          // when those were taken out that have come back
 }
 
 // Source starts lending to the worker of that name.
@@ -66,7 +68,7 @@ func (q *Queue) Source(worker string) (*Source, error) {
 	return &Source{
 		q: q, worker: worker, began: time.Now(), pulls: p, news: n, acks: a,
 		known: map[string]*live{}, rests: map[string]time.Time{},
-		lent: map[*delivery]struct{}{}, byJob: map[jobs.ID]*delivery{}, left: map[string]bool{}, freed: make(chan struct{}, 1),
+		lent: map[*delivery]struct{}{}, byJob: map[jobs.ID]*delivery{}, left: map[string]bool{}, freed: make(chan struct{}, 1), later: map[string][]later{},
 	}, nil
 }
 

@@ -210,6 +210,24 @@ func TestCancelledJobsEndWithoutACall(t *testing.T) {
 	})
 }
 
+// Jobs that wait for an hour, as for a quota of the day, kept a cancelled batch
+// from being over as long.
+func TestCancelledBatchWaitedForJobsThatWereDeferred(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 20)
+		s := w.source("w1")
+		for _, d := range w.take(s, 20) {
+			w.must(d.Defer(w.ctx, time.Hour, nil))
+		}
+		_, err := w.q.Cancel(w.ctx, "b")
+		w.must(err)
+		w.nothing(s, 5*time.Second)
+		if p := w.progress("b"); !p.Over() || p.Done() != 20 {
+			t.Errorf("after five seconds %+v", p)
+		}
+	})
+}
+
 func TestCancelStopsEnqueueing(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		wr, err := w.q.Enqueue(w.ctx, batch("b"))

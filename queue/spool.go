@@ -147,8 +147,8 @@ func (s *Spool) reserve(since time.Time, size int64) (*waiting, error) {
 		s.bytes += size
 		return &waiting{path: s.path(s.name(since.UnixNano())), size: size}, nil
 	}
-	err := fmt.Errorf("%d answers of %d bytes wait in %s and there is no room for one of %d; no new calls are made: raise worker.spool",
-		len(s.waiting), s.bytes, s.config.Dir, size)
+	err := fmt.Errorf("%s of %d bytes in all in %s, and there is no room for one of %d; no new calls are made: raise worker.spool",
+		jobs.Counted(len(s.waiting), "answer"), s.bytes, s.config.Dir, size)
 	if !s.full {
 		s.full = true
 		s.config.OnError(err)
@@ -212,7 +212,7 @@ func (s *Spool) Trouble() error {
 	case s.broken != nil:
 		return fmt.Errorf("answers could not wait on disk: %w", s.broken)
 	case s.full || s.bytes >= s.config.MaxBytes:
-		return fmt.Errorf("%d answers wait in %s and there is no room for more", len(s.waiting), s.config.Dir)
+		return fmt.Errorf("%s in %s, and there is no room for more", jobs.Counted(len(s.waiting), "answer"), s.config.Dir)
 	}
 	return nil
 }

@@ -28,7 +28,13 @@ func (strict) Examine(text string) *jobs.Finding {
 }
 
 func (strict) Brief(asked *jobs.Request, answer string) *jobs.Request {
-	m := jobs.Message{Role: jobs.User, Text: asked.Messages[0].Text + " " + answer, Images: asked.Messages[0].Images}
+	m := jobs.Message{Role: jobs.User, Images: asked.Messages[0].Images}
+	for _, said := range asked.Messages {
+		if said.Role == jobs.User {
+			m.Text += said.Text + " "
+		}
+	}
+	m.Text += answer
 	return &jobs.Request{System: "judge", Messages: []jobs.Message{m}}
 }
 
@@ -186,6 +192,15 @@ func TestJudgeAgrees(t *testing.T) {
 		listed(s, "steps", stepsOf(o), "small", "judge judge")
 		equal(s, "rung", o.Checked, jobs.Extracted)
 		equal(s, "answer", o.Answer, "yes it is")
+		equal(s, "what it is asked", judge.seen[0].Messages[0].Text, "is it? yes it is")
+	})
+}
+
+func TestJudgeSawWhatTheModelWasToldOfItsAnswer(t *testing.T) {
+	judged(t, func(s *scene, judge *actor) {
+		s.withTools()
+		s.small.script = []reply{text("maybe"), text("yes it is")}
+		listed(s, "steps", stepsOf(s.ends(jobs.Answered)), "small turn 1", "small repair", "judge judge")
 		equal(s, "what it is asked", judge.seen[0].Messages[0].Text, "is it? yes it is")
 	})
 }

@@ -201,7 +201,7 @@ func (r *run) wear() string {
 	text := ""
 	for _, link := range r.chain.Links {
 		if t := r.task.Tried[link.Model.Name]; t.Failed > 0 {
-			text += fmt.Sprintf("; %s had failed %d times before", link.Model.Name, t.Failed)
+			text += fmt.Sprintf("; %s had failed %s before", link.Model.Name, jobs.Counted(t.Failed, "time"))
 		}
 	}
 	return text

@@ -82,7 +82,11 @@ func (r *run) attemptOf(model string, upTo int) *jobs.Attempt {
 
 // ruling asks the judges in order. Its obstacle is that of the last.
 func (r *run) ruling(ctx context.Context, answer string) (flaw *jobs.Flaw, stuck *obstacle) {
-	brief := r.task.Standard.Brief(r.request, answer)
+	asked := *r.request
+	if r.meter != nil { // the rest of the conversation are the model's turns, and what it was told of them
+		asked.Messages = asked.Messages[:len(r.task.Request.Messages)]
+	}
+	brief := r.task.Standard.Brief(&asked, answer)
 	examine := func(a *jobs.Answer) *jobs.Failure {
 		ruling, err := r.task.Standard.Ruling(a.Text)
 		if err != nil {

@@ -186,6 +186,7 @@ type fleet struct {
 	redis      time.Duration // the most that Redis takes to answer
 	sizes      int64         // most tokens of a call more than 50; 0: they take none
 	slots      int           // of a replica, default 16
+	seed       uint64        // of its dice
 }
 
 // play has the fleet work as long as f takes.
@@ -193,12 +194,12 @@ func (f *fleet) play(t *testing.T, measure func(t *testing.T, p *provider)) {
 	longBubble(t, func(t *testing.T, s *store) {
 		s.open(t)
 		p := f.provider
-		p.at, p.took, p.dice = time.Now(), make(map[string]float64), rand.New(rand.NewPCG(2, 3))
+		p.at, p.took, p.dice = time.Now(), make(map[string]float64), rand.New(rand.NewPCG(f.seed, 3))
 		ctx, cancel := context.WithCancel(t.Context())
 		var working sync.WaitGroup
 		for i := range f.replicas {
 			own := *s
-			dice := rand.New(rand.NewPCG(1, uint64(i)))
+			dice := rand.New(rand.NewPCG(f.seed, uint64(i+4)))
 			var mu sync.Mutex
 			roll := func(n int64) int64 {
 				mu.Lock()
@@ -352,6 +353,33 @@ func TestLimitThatNobodyKnowsIsFoundAndFoundAgain(t *testing.T) {
 				found("once it has doubled", 45*time.Second)
 			})
 		})
+	}
+}
+
+// The 429s of the wave in which a limit was found each took something off what
+// had been measured, so that in the next minute a tenth of it was not used.
+func TestLimitThatWasFoundWasCutByItsOwnWave(t *testing.T) {
+	if testing.Short() {
+		t.Skip("twelve fleets")
+	}
+	var mu sync.Mutex
+	var sum float64
+	t.Run("fleets", func(t *testing.T) {
+		for seed := range uint64(12) {
+			f := fleet{replicas: 2, provider: &provider{tokens: of(60_000, 2000), names: true, silent: true}, sizes: 220, seed: seed}
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				f.play(t, func(_ *testing.T, p *provider) {
+					time.Sleep(35 * time.Second)
+					u := p.measure(40 * time.Second)
+					mu.Lock()
+					defer mu.Unlock()
+					sum += u.share
+				})
+			})
+		}
+	})
+	if used := sum / 12; used < 0.92 { // 89.9 before, 98.2 now, on average
+		t.Errorf("%.1f %% used", 100*used)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/drover-batch/drover/internal/lua"
+	"github.com/drover-batch/drover/jobs"
 )
 
 const (
@@ -59,7 +60,7 @@ func (g *Gate) close() {
 			return
 		}
 		if g.life.Err() != nil {
-			g.config.OnError(fmt.Errorf("closing the gate: Redis could not be told the results of %d calls; their holds lapse and count as spent", owed))
+			g.config.OnError(fmt.Errorf("closing the gate: Redis could not be told the results of %s; their holds lapse and count as spent", jobs.Counted(owed, "call")))
 			return
 		}
 		select {

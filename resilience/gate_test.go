@@ -340,7 +340,7 @@ func TestResultsThatCannotBeDeliveredAreReported(t *testing.T) {
 		cancel()
 		<-done
 		within(t, "closing", time.Since(start), lastWait, 2*lastWait)
-		if last == nil || !strings.Contains(last.Error(), "1 calls") {
+		if last == nil || !strings.Contains(last.Error(), "1 call;") {
 			t.Errorf("told %v", last)
 		}
 		if _, err := r.Enter(t.Context(), newCall("a")); err == nil {

@@ -82,7 +82,7 @@ func (m *meter) ask(tokens int64) *jobs.Failure {
 	case !m.underway():
 		return nil
 	case m.turns >= m.limit.Iterations:
-		return jobs.Failf(jobs.Runaway, "the conversation went on after %d answers, the most allowed", m.limit.Iterations)
+		return jobs.Failf(jobs.Runaway, "the conversation went on after %s, the most allowed", jobs.Counted(m.limit.Iterations, "answer"))
 	case time.Since(m.started) >= m.limit.Duration:
 		return m.overlong()
 	case m.tokens+tokens > m.limit.Tokens:

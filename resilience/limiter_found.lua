@@ -14,6 +14,7 @@ local STRETCH = 10 * SECOND -- over which starts are counted
 local ENOUGH = 50           -- calls that measure a limit
 local FEW = 10              -- calls that measure it roughly, to a tenth
 local LEAST = 0.5           -- of a limit stays after a 429, however little seems to have passed
+local RISE = 1.25          -- of a limit is the most that one 429 makes of it, however much passed
 local NEARLY = 0.9          -- of two limits the one that is farther from its flow than this was not reached
 local MOVED = 0.85          -- of what a limit has grown to: what flowed in was less, so the limit is another
 local PROBE = 1200          -- calls for which a well measured limit grows slowly,
@@ -77,19 +78,24 @@ end
 -- bucket was empty, so what it let through in between is what flowed in: exactly
 -- that, once it is enough to count. From the first there is only what was asked
 -- for. After a long time without one the limit has moved, and the bucket may
--- have been full meanwhile: that is as good as the first.
+-- have been full meanwhile: that is as good as the first, but for what has
+-- passed all the same.
 local function find(q, now, call, d)
   local measured, of, calls = flow(q, call, d)
   local was, settled, age = found(d, now), d.slow >= SLOW, (now - d.cut) / SECOND
   local late = age > (settled and d.slow + 3 or 20)
+  local flowed = 0.98 * (measured or 0)
   if late and (measured or 0) < MOVED * was then measured, d.slow = nil, 0 end
   d.cut = now
   if measured then
     local less, enough = 0.97 * was, of >= ENOUGH
-    if enough or not settled then
-      less = math.min(less, 0.98 * measured)
-    elseif of >= FEW then
-      less = math.min(less, 1.1 * measured)
+    if enough then
+      less = math.min(RISE * was, flowed)
+    elseif not settled then
+      less = math.min(less, flowed)
+    end
+    if not enough and of >= FEW then
+      less = math.max(math.min(less, 1.1 * measured), math.min(was, 0.9 * measured))
     end
     less = math.max(less, (enough and LEAST or 0.7) * was)
     d.found = less
@@ -101,7 +107,7 @@ local function find(q, now, call, d)
     if not enough then return less / was end -- and counts on from the same mark
   elseif was > 0 then -- it may have grown for minutes beyond whatever was asked for
     was = math.min(was, math.max(d.found, asked(q, now) * unit(q, d)))
-    d.found = 0.7 * was
+    d.found = math.min(was, math.max(0.7 * was, flowed))
   else
     d.found = math.max(6, 0.7 * asked(q, now)) * unit(q, d)
   end

@@ -74,7 +74,7 @@ func (k *Kit) reply(ctx context.Context, d *jobs.Document, call jobs.ToolCall, n
 	case !ok:
 		return failed(fmt.Errorf("there is no tool %q here; there are: %s", clip(clean(call.Name)), strings.Join(slices.Sorted(maps.Keys(k.tools)), ", ")))
 	case t.most > 0 && nth > t.most:
-		return failed(fmt.Errorf("%s may be called %d times in one conversation, and was", call.Name, t.most))
+		return failed(fmt.Errorf("%s may be called %s in one conversation, and was", call.Name, jobs.Counted(t.most, "time")))
 	}
 	arguments := json.RawMessage(call.Arguments)
 	if strings.TrimSpace(call.Arguments) == "" {

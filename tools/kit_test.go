@@ -90,7 +90,7 @@ func TestCallThatWouldWaitTooLongForItsTurnIsAnError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		k := playing(Server{PerMinute: 1}, takes(time.Second)).kit(t, "s.act")
-		contains(t, strings.Join(k.replies(t, nil, "s_act", "s_act"), ""), "s may be called 1 times a minute")
+		contains(t, strings.Join(k.replies(t, nil, "s_act", "s_act"), ""), "s may be called 1 time a minute")
 	})
 }
 
@@ -120,7 +120,7 @@ func TestQuotaOfAJobHoldsOverItsTurns(t *testing.T) {
 			if text == "done" {
 				done++
 			} else {
-				contains(t, text, fmt.Sprintf("s_act may be called %d times in one conversation", want))
+				contains(t, text, fmt.Sprintf("s_act may be called %s in one conversation", jobs.Counted(want, "time")))
 			}
 		}
 		if done != want {

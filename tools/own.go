@@ -57,7 +57,7 @@ const mostHeadings = 300
 
 func outline(doc *pages, _ json.RawMessage) (string, error) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d pages, %d characters\n", len(doc.pages), doc.size)
+	fmt.Fprintf(&b, "%s, %s\n", jobs.Counted(len(doc.pages), "page"), jobs.Counted(doc.size, "character"))
 	if list := doc.fields(); list != "" {
 		fmt.Fprintf(&b, "fields: %s\n", list)
 	}

@@ -150,7 +150,7 @@ func (s *server) await(ctx context.Context) error {
 	}
 	err := s.turns(ctx, s.name, s.cfg.PerMinute, s.cfg.Timeout)
 	if errors.Is(err, jobs.ErrNoTurn) {
-		return fmt.Errorf("%s may be called %d times a minute: wait, or go on without", s.name, s.cfg.PerMinute)
+		return fmt.Errorf("%s may be called %s a minute: wait, or go on without", s.name, jobs.Counted(s.cfg.PerMinute, "time"))
 	}
 	return err
 }
@@ -246,7 +246,7 @@ func (s *server) start() (Session, []Spec, error) {
 		session.Close()
 		return nil, nil, told(ctx, fmt.Errorf("asking for its tools: %w", err))
 	}
-	s.note(fmt.Sprintf("started, with %d tools", len(specs)))
+	s.note(fmt.Sprintf("started, with %s", jobs.Counted(len(specs), "tool")))
 	return session, specs, nil
 }
 

@@ -72,7 +72,7 @@ func newBudgetSet(c *cli) *cobra.Command {
 		Long: `Changes the limit of a budget or of a batch, for all workers from the next call
 on. The amount is in US dollars and includes what is spent already; default
 returns to what drover.yaml says of a budget, none takes a batch's limit away.
-What was paused for want of this money goes on by itself within seconds. A
+What waits for this money goes on by itself within seconds. A
 limit that was set stays, whatever drover.yaml says, until default is set.`,
 		Example: `  enqueue budget set acme/day 80
   enqueue budget set contracts-1a2b3c4d5e 12.50`,
@@ -197,7 +197,7 @@ func (c *cli) setLimit(ctx context.Context, s *wire.Servers, name, amount string
 		if amount == "default" {
 			return misused(fmt.Errorf("a batch has no default: give %s an amount, or none", a.name))
 		}
-		err = s.Queue.SetBudget(ctx, a.batch.ID, limit)
+		err = s.SetBudget(ctx, a.batch.ID, limit)
 	} else {
 		if amount == "none" {
 			return misused(fmt.Errorf("a budget of drover.yaml cannot be lifted from here: give %s an amount, or default", a.name))

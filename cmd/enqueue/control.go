@@ -61,11 +61,26 @@ func newResume(c *cli) *cobra.Command {
 
 func newCancel(c *cli) *cobra.Command {
 	return c.onBatch("cancel BATCH", "Give up, for good, on what has no outcome yet", func(ctx context.Context, s *wire.Servers, b *jobs.Batch) error {
-		n, err := s.Queue.Cancel(ctx, b.ID)
+		before, err := s.Queue.Ended(ctx, b.ID)
 		if err != nil {
 			return err
 		}
-		c.say("cancelled %s: gave up on %s; calls that are running may still be answered", b.ID, counted(int64(n), "document"))
+		if _, err := s.Queue.Cancel(ctx, b.ID); err != nil {
+			return err
+		}
+		ended, err := s.Queue.Ended(ctx, b.ID)
+		if err != nil {
+			return err
+		}
+		p, err := s.Queue.Progress(ctx, b.ID)
+		if err != nil {
+			return err
+		}
+		rest := ""
+		if left := p.Total - ended; left > 0 {
+			rest = fmt.Sprintf("; workers still have %s: what is being asked already may be answered, the rest is given up", jobs.Counted(left, "document"))
+		}
+		c.say("cancelled %s: gave up on %s%s", b.ID, jobs.Counted(ended-before, "document"), rest)
 		return nil
 	})
 }

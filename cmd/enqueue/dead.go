@@ -114,7 +114,7 @@ func (c *cli) listLetters(ctx context.Context, q *queue.Queue, filter queue.Dead
 			_, _ = fmt.Fprintln(table, "BATCH\tDOCUMENT\tKIND\tTRIES\tCOST\tAMBIGUOUS\tWHY")
 		}
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", l.Job.Batch, plain(l.Job.CustomID),
-			l.Outcome.Kind, len(l.Outcome.Attempts), l.Outcome.Cost, l.Outcome.Ambiguous(), clip(plain(l.Outcome.Reason), 80))
+			l.Outcome.Kind, len(l.Outcome.Attempts), billOf(l.Outcome), l.Outcome.Ambiguous(), clip(plain(l.Outcome.Reason), 80))
 	}
 	if count == 0 && !c.json {
 		c.say("no dead letters")
@@ -131,7 +131,7 @@ type letter struct {
 	Run      int              `json:"run"`
 	Kind     jobs.Kind        `json:"kind"`
 	Reason   string           `json:"reason"`
-	Cost     float64          `json:"cost_usd"`
+	Cost     bill             `json:"cost_usd"`
 	Doubt    float64          `json:"ambiguous_usd"`
 	Attempts []jobs.Attempt   `json:"attempts"`
 	Skipped  []jobs.Skip      `json:"skipped,omitempty"`
@@ -141,7 +141,7 @@ type letter struct {
 
 func summaryOf(l *jobs.DeadLetter) letter {
 	o := l.Outcome
-	return letter{o.Batch, o.CustomID, o.Job, o.Source, o.Run, o.Kind, o.Reason, dollars(o.Cost), dollars(o.Ambiguous()), o.Attempts, o.Skipped, o.Rejected, o.Finished}
+	return letter{o.Batch, o.CustomID, o.Job, o.Source, o.Run, o.Kind, o.Reason, billOf(o), dollars(o.Ambiguous()), o.Attempts, o.Skipped, o.Rejected, o.Finished}
 }
 
 func newDeadShow(c *cli) *cobra.Command {
@@ -211,7 +211,7 @@ func showLetter(w io.Writer, l *jobs.DeadLetter, before []jobs.Attempt) {
 	tell(w, "source    %s", plain(o.Source))
 	tell(w, "job       %s, run %d of batch %s", o.Job, o.Run, o.Batch)
 	tell(w, "died      %s of %s: %s", o.Finished.Local().Format(time.DateTime), o.Kind, plain(o.Reason))
-	cost := o.Cost.String()
+	cost := billOf(o).String()
 	if part := o.Ambiguous(); part > 0 {
 		cost += fmt.Sprintf(", of which %s is ambiguous: sent, but nobody confirmed it", part)
 	}

@@ -54,7 +54,7 @@ func (c *cli) onLetters(verb, short string, do func(context.Context, *queue.Queu
 					return err
 				}
 				var err error
-				letters := soFar(q.Dead(ctx, filter), func(done int) { c.say("%s so far", counted(int64(done), "dead letter")) })
+				letters := soFar(q.Dead(ctx, filter), func(done int) { c.say("%s so far", jobs.Counted(done, "dead letter")) })
 				n, err = eachLetter(letters, func(l *jobs.DeadLetter) error { return do(ctx, q, l) })
 				return err
 			})
@@ -139,7 +139,7 @@ func (c *letterCount) failed() bool {
 func (c *letterCount) err() error {
 	kept := []error{c.broken}
 	for _, batch := range slices.Sorted(maps.Keys(c.stay)) {
-		kept = append(kept, fmt.Errorf("%s of batch %s left as before: %w", counted(c.stay[batch], "dead letter"), batch, c.why[batch]))
+		kept = append(kept, fmt.Errorf("%s of batch %s left as before: %w", jobs.Counted(c.stay[batch], "dead letter"), batch, c.why[batch]))
 	}
 	return errors.Join(kept...)
 }

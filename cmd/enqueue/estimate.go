@@ -212,7 +212,7 @@ func (e *estimation) write(w io.Writer) error {
 	if e.LeftOut > 0 {
 		left = fmt.Sprintf(", %d left out", e.LeftOut)
 	}
-	tell(w, "%s%s%s", counted(e.Documents, "document"), left, how)
+	tell(w, "%s%s%s", jobs.Counted(e.Documents, "document"), left, how)
 	tell(w, "%s tokens in, %s out", span(e.Input), span(e.Output))
 	tell(w, "cost %s for answers of %d tokens, at most %s%s", usd(e.Cost[0]), e.answer, usd(e.Cost[1]), e.unpriced())
 	tell(w, "about %s to %s, bound by %s\n", short(seconds(e.Seconds[0])), short(seconds(e.Seconds[1])), e.Bound)
@@ -227,7 +227,7 @@ func (e *estimation) write(w io.Writer) error {
 	}
 	err := table.Flush()
 	if e.NoModel > 0 {
-		tell(w, "\n%s for no model: too long, or an image that none sees (see enqueue show)", counted(e.NoModel, "document"))
+		tell(w, "\n%s for no model: too long, or an image that none sees (see enqueue show)", jobs.Counted(e.NoModel, "document"))
 	}
 	if len(e.planner.tools) > 0 {
 		tell(w, "\nModels may use tools: this is the first call of each document, and what follows comes on top.")

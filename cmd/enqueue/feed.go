@@ -58,7 +58,7 @@ func (f *feeder) check(ctx context.Context) error {
 		}
 	}
 	if count > 0 {
-		return misused(fmt.Errorf("nothing was enqueued: %s left out, and --strict was given", counted(count, "document")))
+		return misused(fmt.Errorf("nothing was enqueued: %s left out, and --strict was given", jobs.Counted(count, "document")))
 	}
 	return ctx.Err()
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/drover-batch/drover/documents"
+	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/llm"
 )
 
@@ -77,6 +78,6 @@ func (c *cli) importPrices(path, out, asOf string) error {
 		}
 		c.say("left out %q: %s", plain(l.Name), plain(l.Reason))
 	}
-	c.say("%d models as of %s are in %s; %d others neither write nor make vectors. Name the file in drover.yaml: prices: %s", len(list.Models), asOf, out, others, out)
+	c.say("%s as of %s in %s; left out because they neither write nor make vectors: %d. Name the file in drover.yaml: prices: %s", jobs.Counted(len(list.Models), "model"), asOf, out, others, out)
 	return nil
 }

@@ -44,13 +44,17 @@ func line(name, source string, l llm.Listed) priceLine {
 // configured are the configured models' prices, by name; a model without one
 // is among the unknown.
 func configured(cfg *config.Config, lists []*llm.PriceList) (lines []priceLine, unknown []string) {
+	from := "drover.yaml"
+	if cfg.Simulated {
+		from = "the simulator"
+	}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Models)) {
 		m := cfg.Models[name]
 		if m.Price == nil {
 			unknown = append(unknown, name)
 			continue
 		}
-		p := line(name, "drover.yaml", llm.Listed{
+		p := line(name, from, llm.Listed{
 			Input: m.Price.Input, CachedInput: m.Price.CachedInput, CacheWrite: m.Price.CacheWrite, Output: m.Price.Output,
 			Context: m.Context, MaxOutput: m.MaxOutput, AsOf: m.Price.AsOf,
 		})

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -104,6 +106,22 @@ func holdsResults(file string) bool {
 	}))
 }
 
+// write writes the results so that a signal ends the writing, and leaves no half
+// of a file behind, rather than the process. The next one does.
+func (c *cli) write(ctx context.Context, t *target, q *queue.Queue, batch string, sum *summary) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	defer context.AfterFunc(ctx, func() {
+		stop()
+		c.say("interrupted before all results were written; the same command writes them")
+	})()
+	err := t.write(ctx, q, batch, sum)
+	if ctx.Err() != nil {
+		return &exit{code: exitInterrupted}
+	}
+	return err
+}
+
 // write writes every outcome of the batch, whole files or none, and counts
 // them in sum.
 func (t *target) write(ctx context.Context, q *queue.Queue, batch string, sum *summary) error {
@@ -159,7 +177,7 @@ func (t *target) copy(ctx context.Context, q *queue.Queue, batch string, sum *su
 			t.lines++
 		}
 	}
-	return nil
+	return ctx.Err()
 }
 
 // told says what was written where.
@@ -168,12 +186,12 @@ func (t *target) told() string {
 	if name == "-" {
 		name = "standard output"
 	}
-	text := fmt.Sprintf("%s in %s", counted(t.lines, "result"), name)
+	text := fmt.Sprintf("%s in %s", jobs.Counted(t.lines, "result"), name)
 	switch {
 	case t.openAI && t.out == "-" && t.errors == "":
-		text = fmt.Sprintf("%s and %s in %s", counted(t.lines, "result"), counted(t.errorLines, "error"), name)
+		text = fmt.Sprintf("%s and %s in %s", jobs.Counted(t.lines, "result"), jobs.Counted(t.errorLines, "error"), name)
 	case t.openAI:
-		text += fmt.Sprintf(", %s in %s", counted(t.errorLines, "error"), t.errors)
+		text += fmt.Sprintf(", %s in %s", jobs.Counted(t.errorLines, "error"), t.errors)
 	}
 	return text
 }
@@ -219,7 +237,7 @@ func (c *cli) results(ctx context.Context, q *queue.Queue, name, format string, 
 		}
 	}
 	sum := newSummary(0)
-	if err := t.write(ctx, q, b.ID, sum); err != nil {
+	if err := c.write(ctx, t, q, b.ID, sum); err != nil {
 		return err
 	}
 	if t.out != "-" {

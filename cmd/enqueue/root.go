@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/drover-batch/drover/internal/config"
+	"github.com/drover-batch/drover/jobs"
 )
 
 // cli is what all commands share.
@@ -123,7 +124,7 @@ func commandsOnly(cmd *cobra.Command, args []string) error {
 func exactly(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
-			return misused(fmt.Errorf("%d arguments where there should be %d: %s", len(args), n, cmd.UseLine()))
+			return misused(fmt.Errorf("%s where there should be %d: %s", jobs.Counted(len(args), "argument"), n, cmd.UseLine()))
 		}
 		return nil
 	}

@@ -106,8 +106,8 @@ type measured struct {
 	Valid     float64        `json:"valid"` // share that is answered
 	Failed    map[string]int `json:"failed,omitempty"`
 	Latency   float64        `json:"seconds_per_answer"`
-	Cost      float64        `json:"cost_usd"`
-	Total     float64        `json:"projected_cost_usd"` // of all, the sample included
+	Cost      bill           `json:"cost_usd"`
+	Total     bill           `json:"projected_cost_usd"` // of all, the sample included
 	Seconds   float64        `json:"projected_seconds"`  // for the rest
 	Bound     string         `json:"bound_by,omitempty"`
 }
@@ -117,7 +117,6 @@ type measured struct {
 func (c *choice) measure(ctx context.Context, cfg *config.Config, q *queue.Queue, batch string) (*measured, error) {
 	m := &measured{Documents: c.documents, Failed: map[string]int{}}
 	loads := map[string]load{}
-	var cost jobs.USD
 	var busy time.Duration
 	var calls int64
 	for o, err := range q.Outcomes(ctx, batch) {
@@ -133,7 +132,8 @@ func (c *choice) measure(ctx context.Context, cfg *config.Config, q *queue.Queue
 		} else {
 			m.Failed[cmp.Or(string(o.Kind), string(o.Status))]++
 		}
-		cost += o.Cost
+		m.Cost.cost += o.Cost
+		m.Cost.unknown = m.Cost.unknown || o.CostUnknown()
 		for _, a := range o.Attempts {
 			l := loads[a.Model]
 			loads[a.Model] = load{l.calls + 1, l.tokens + a.Usage.Total(), l.busy + a.Took}
@@ -154,7 +154,8 @@ func (c *choice) measure(ctx context.Context, cfg *config.Config, q *queue.Queue
 	took, bound := s.duration()
 	m.Valid = float64(m.Answered) / float64(m.Sampled)
 	m.Latency = (busy / time.Duration(max(1, calls))).Seconds()
-	m.Cost, m.Total = dollars(cost), dollars(cost)*byLength
+	m.Cost.unknown = m.Cost.unknown && m.Cost.cost == 0
+	m.Total = bill{jobs.USD(float64(m.Cost.cost)*byLength + 0.5), m.Cost.unknown}
 	m.Seconds, m.Bound = took.Seconds(), bound
 	return m, nil
 }
@@ -170,9 +171,13 @@ func (m *measured) tell(c *cli) {
 		failed += fmt.Sprintf(", %d %s", m.Failed[kind], plain(kind))
 	}
 	c.say("sample: %d of %d documents, %d answered (%.0f %%)%s", m.Sampled, m.Documents, m.Answered, 100*m.Valid, failed)
-	c.say("sample: %s a call, cost %s", short(seconds(m.Latency)), usd(m.Cost))
+	c.say("sample: %s a call, cost %s", short(seconds(m.Latency)), m.Cost.short())
 	if m.Documents > m.Sampled {
-		c.say("by that all %d cost about %s, and the rest takes about %s, bound by %s", m.Documents, usd(m.Total), short(seconds(m.Seconds)), m.Bound)
+		all := ""
+		if !m.Total.unknown {
+			all = fmt.Sprintf("all %d cost about %s, and ", m.Documents, m.Total.short())
+		}
+		c.say("by that %sthe rest takes about %s, bound by %s", all, short(seconds(m.Seconds)), m.Bound)
 	}
 }
 

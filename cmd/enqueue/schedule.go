@@ -43,10 +43,10 @@ func (s *schedule) duration() (took time.Duration, bound string) {
 	for name, l := range s.quotas {
 		q := s.cfg.Quotas[name]
 		if q.Requests > 0 {
-			longer(minutes(l.calls, q.Requests), "%d requests a minute", q.Requests)
+			longer(minutes(l.calls, q.Requests), "%s a minute", jobs.Counted(q.Requests, "request"))
 		}
 		if q.Tokens > 0 {
-			longer(minutes(l.tokens, q.Tokens), "%d tokens a minute", q.Tokens)
+			longer(minutes(l.tokens, q.Tokens), "%s a minute", jobs.Counted(q.Tokens, "token"))
 		}
 		if q.Concurrent > 0 {
 			longer(share(l.busy, min(q.Concurrent, l.calls)), "the time of an answer, %d at once", q.Concurrent)

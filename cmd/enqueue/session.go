@@ -233,7 +233,7 @@ func (s *session) conclude(ctx context.Context, why error) error {
 		}
 	}
 	s.target.openAI = ready && !s.target.csv
-	if err := s.target.write(ctx, s.servers.Queue, s.batch.ID, sum); err != nil {
+	if err := s.write(ctx, s.target, s.servers.Queue, s.batch.ID, sum); err != nil {
 		return err
 	}
 	if err := sum.waste(ctx, s.servers.Queue, s.batch.ID); err != nil {
@@ -261,6 +261,6 @@ func (s *session) remind(sum *summary) {
 		if n == 0 || slices.ContainsFunc(models, func(m jobs.Model) bool { return m.Name == name }) {
 			continue
 		}
-		s.say("%s by %s, which the chain %s has no more: what is answered stays so, and another --name asks about it anew", counted(n, "answer"), plain(name), s.batch.Chain)
+		s.say("%s by %s, which the chain %s has no more: what is answered stays so, and another --name asks about it anew", jobs.Counted(n, "answer"), plain(name), s.batch.Chain)
 	}
 }

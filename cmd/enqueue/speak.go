@@ -34,14 +34,6 @@ func clip(s string, n int) string {
 	return string(r[:n]) + "…"
 }
 
-// counted is a number of things: 1 document, 2 documents.
-func counted(n int64, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
-}
-
 // cents shows an amount for reading along: four decimals below a dollar.
 func cents(u jobs.USD) string {
 	if u < jobs.Dollar {

@@ -21,13 +21,13 @@ type standing struct {
 	Tenant string  `json:"tenant"`
 	Chain  string  `json:"chain"`
 	Budget float64 `json:"budget_usd,omitempty"`
-	Cost   float64 `json:"cost_usd"`
+	Cost   bill    `json:"cost_usd"`
 	Doubt  float64 `json:"ambiguous_usd"` // the part of the cost nobody confirmed
 	jobs.Progress
 	Done    int64  `json:"done"`
 	Checked *rungs `json:"checked,omitempty"` // of a batch that was named
 
-	cost, ambiguous jobs.USD
+	ambiguous jobs.USD
 }
 
 func newStatus(c *cli) *cobra.Command {
@@ -98,7 +98,7 @@ func (c *cli) status(ctx context.Context, s *wire.Servers, list []*jobs.Batch, n
 	}
 	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 	for i, b := range list {
-		st, err := look(ctx, s, b)
+		st, err := look(ctx, s, b, nil)
 		if err == nil && named {
 			st.Checked, err = rungsOf(ctx, s.Queue, b)
 		}
@@ -114,7 +114,7 @@ func (c *cli) status(ctx context.Context, s *wire.Servers, list []*jobs.Batch, n
 			_, _ = fmt.Fprintln(table, "BATCH\tSTATE\tDONE\tTOTAL\tQUEUED\tRUNNING\tDEAD\tCOST\tAMBIGUOUS\tREASON")
 		}
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n",
-			b.ID, st.State, st.Done, st.Total, st.Queued, st.Running, st.Dead, st.cost, st.ambiguous, plain(st.Reason))
+			b.ID, st.State, st.Done, st.Total, st.Queued, st.Running, st.Dead, st.Cost, st.ambiguous, plain(st.Reason))
 		if st.Checked != nil && st.Checked.any() {
 			defer c.say("checked answers: %s", st.Checked)
 		}
@@ -122,7 +122,9 @@ func (c *cli) status(ctx context.Context, s *wire.Servers, list []*jobs.Batch, n
 	return table.Flush()
 }
 
-func look(ctx context.Context, s *wire.Servers, b *jobs.Batch) (*standing, error) {
+// look tells how a batch stands, given how it stood before, nil if nobody has
+// looked: that its price is unknown is found out once.
+func look(ctx context.Context, s *wire.Servers, b *jobs.Batch, before *standing) (*standing, error) {
 	p, err := s.Queue.Progress(ctx, b.ID)
 	if err != nil {
 		return nil, err
@@ -131,5 +133,15 @@ func look(ctx context.Context, s *wire.Servers, b *jobs.Batch) (*standing, error
 	if err != nil {
 		return nil, err
 	}
-	return &standing{b.ID, b.Name, b.Tenant, b.Chain, dollars(b.Budget), dollars(cost), dollars(ambiguous), p, p.Done(), nil, cost, ambiguous}, nil
+	paid := bill{cost: cost}
+	switch {
+	case cost > 0 || p.Done() == 0:
+	case before != nil && before.Done > 0:
+		paid.unknown = before.Cost.unknown
+	default:
+		if paid.unknown, err = unpriced(ctx, s.Queue, b.ID); err != nil {
+			return nil, err
+		}
+	}
+	return &standing{b.ID, b.Name, b.Tenant, b.Chain, dollars(b.Budget), paid, dollars(ambiguous), p, p.Done(), nil, ambiguous}, nil
 }

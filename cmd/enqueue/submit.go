@@ -121,7 +121,7 @@ func (c *cli) submitted(b *jobs.Batch, in intake) error {
 	if in.problems > 0 {
 		left = fmt.Sprintf(", %d left out", in.problems)
 	}
-	c.say("%s in batch %s%s", counted(in.documents, "document"), b.ID, left)
+	c.say("%s in batch %s%s", jobs.Counted(in.documents, "document"), b.ID, left)
 	_, err := fmt.Fprintln(c.out, b.ID)
 	return err
 }

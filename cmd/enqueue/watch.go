@@ -51,7 +51,7 @@ func (c *cli) watch(ctx context.Context, s *wire.Servers, b *jobs.Batch) error {
 		return fmt.Errorf("nobody is working on it: start worker --embedded, or go on with the command that made it")
 	}
 	if last.Dead > 0 {
-		c.say("%s: see enqueue dead list %s", counted(last.Dead, "dead letter"), b.ID)
+		c.say("%s: see enqueue dead list %s", jobs.Counted(last.Dead, "dead letter"), b.ID)
 	}
 	if last.State == jobs.Cancelled {
 		c.say("cancelled")
@@ -79,7 +79,7 @@ func (c *cli) answered(ctx context.Context, s *wire.Servers, b *jobs.Batch, lett
 		what = "other document"
 	}
 	if more := without - letters; more > 0 {
-		c.say("%s without an answer: see enqueue results %s", counted(more, what), b.ID)
+		c.say("%s without an answer: see enqueue results %s", jobs.Counted(more, what), b.ID)
 	}
 	return &exit{code: exitUnanswered}
 }
@@ -109,7 +109,7 @@ func (c *cli) followBatch(ctx context.Context, s *wire.Servers, b *jobs.Batch) (
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
-		st, err := look(ctx, s, b)
+		st, err := look(ctx, s, b, last)
 		if ctx.Err() != nil {
 			return last, nil
 		}
@@ -155,6 +155,6 @@ func (c *cli) showStanding(d display, st, before *standing) error {
 		}
 		return c.print(st)
 	}
-	d.show(snapshot{done: st.Done, total: st.Total, dead: st.Dead, growing: st.State == jobs.Enqueueing, cost: st.cost})
+	d.show(snapshot{done: st.Done, total: st.Total, dead: st.Dead, growing: st.State == jobs.Enqueueing, cost: st.Cost.cost})
 	return nil
 }

@@ -84,7 +84,7 @@ func (a *Audit) excuse(first, second *call) string {
 	fault := a.worst(first, second, known && first.record.Kind == jobs.Interrupted)
 	switch {
 	case first.record != nil && (first.record.where == "presumption" || first.record.where == unended):
-		return string(Kill)
+		return a.silenced(first)
 	case known && first.record.Billing == jobs.Presumed && retried[first.record.Kind] != "":
 		return retried[first.record.Kind]
 	case known && useless(first.record.Kind):
@@ -94,6 +94,20 @@ func (a *Audit) excuse(first, second *call) string {
 	}
 	if slow := a.slow(first.At, second); slow != nil { // it had been sent before
 		return string(slow.Kind)
+	}
+	return ""
+}
+
+// silenced is what befell the worker of a call that is presumed paid, also after
+// the second payment: what it knew of both died with it. It is "" if nothing did,
+// and the worker was taken for dead.
+func (a *Audit) silenced(c *call) string {
+	for _, kind := range []Kind{Kill, Freeze, Network} {
+		for i := range a.Faults {
+			if f := &a.Faults[i]; f.Kind == kind && f.about(c.worker) && !f.To.Before(c.record.Started) {
+				return string(kind)
+			}
+		}
 	}
 	return ""
 }

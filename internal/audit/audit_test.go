@@ -139,6 +139,12 @@ func TestWhatIsWrongIsObjectedTo(t *testing.T) {
 			e.waste("x", "late", false, attempt("sim-3", 5))
 		}},
 		{"one/x was paid for twice", func(e *Evidence) { e.again(attempt("", 0)) }},
+		{"one/x was paid for twice", func(e *Evidence) { // its worker was taken for dead, and nothing had befallen it
+			e.call("b", "x", 0.5)
+			e.fault(Kill, "a", 0.7, 0.7)
+			e.waste("x", "its worker died", true, jobs.Attempt{Call: "earlier", Model: "small", Started: at(0.4), Cost: 150})
+			e.spend(350)
+		}},
 		{"one/x was paid for twice", func(e *Evidence) { // the fault befell another
 			e.again(attempt("", 0))
 			e.fault(Kill, "a", 0.6, 0.6)

@@ -92,6 +92,20 @@ func TestLimitThatIsRaisedAtOnceGoesOnAtOnce(t *testing.T) {
 	})
 }
 
+// What waits for the next day looked again a minute after the limit was raised.
+func TestRaisedLimitOfADayWasNoticedLate(t *testing.T) {
+	inWorld(t, limiting(config.Budget{Name: "acme", Tenant: "acme", Window: "day", Limit: jobs.Dollars(0.004)}), func(w *world) {
+		w.submit(jobs.Batch{ID: "contracts"}, short(60)...)
+		w.start("a", "b")
+		time.Sleep(5*time.Minute + 20*time.Second) // it looks every minute
+		w.must(w.client.SetLimit(w.ctx, "acme", jobs.Dollar))
+		if took := w.untilOver("contracts"); took > 15*time.Second {
+			t.Errorf("it took %v after the limit was raised", took)
+		}
+		w.answered("contracts")
+	})
+}
+
 func TestWhatSomebodyPausedStaysPaused(t *testing.T) {
 	inWorld(t, second, func(w *world) {
 		w.submit(jobs.Batch{ID: "contracts", Budget: jobs.Dollars(0.004)}, short(60)...)

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"maps"
 
 	"github.com/drover-batch/drover/jobs"
 )
@@ -36,6 +37,20 @@ func (w *Worker) goOn(ctx context.Context) error {
 			w.parts.Log.Info().Str("batch", b.ID).Msg("there is money again: the batch goes on")
 		}
 	}
+	return nil
+}
+
+// heed has what waits for the next turn of a budget look again when a limit was
+// set.
+func (w *Worker) heed(ctx context.Context) error {
+	limits, err := w.ledger.Limits(ctx, w.parts.Redis)
+	if err != nil {
+		return err
+	}
+	if w.limits != nil && !maps.Equal(limits, w.limits) {
+		w.source.Wake()
+	}
+	w.limits = limits
 	return nil
 }
 

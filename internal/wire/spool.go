@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/drover-batch/drover/internal/embedded"
+	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/queue"
 )
 
@@ -132,7 +133,7 @@ func (w *Worker) Ready() error {
 	case w.spool == nil:
 		return nil
 	case n > 0:
-		return fmt.Errorf("%d answers wait in %s to be stored", n, w.spool.folder)
+		return fmt.Errorf("%s still to be stored, in %s", jobs.Counted(n, "answer"), w.spool.folder)
 	}
 	return w.spool.Trouble()
 }
@@ -160,6 +161,6 @@ func (w *Worker) stored(s queue.Stored) {
 func (w *Worker) tellLeft() {
 	if n := w.Spooled(); n > 0 {
 		w.parts.Log.Warn().Int("answers", n).Str("folder", w.parts.Spool).
-			Msgf("%d answers wait in %s: the next worker there stores them when NATS is back", n, w.parts.Spool)
+			Msgf("%s left in %s: the next worker there stores what is left when NATS is back", jobs.Counted(n, "answer"), w.parts.Spool)
 	}
 }

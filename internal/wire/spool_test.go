@@ -142,6 +142,10 @@ func TestAnswersOfAKilledWorkerAreStoredThoughAnotherFolderIsBroken(t *testing.T
 		if left != 17 || w.onDisk("a") != 1 || w.paid() != 40 {
 			t.Errorf("%d answers of 16 were left on disk, and %d still are; %d calls were paid for", left-1, w.onDisk("a")-1, w.paid())
 		}
+		time.Sleep(time.Minute)
+		if n := w.log.count("looking for answers of workers that died"); n != 1 {
+			t.Errorf("it was said %d times that a folder is broken", n)
+		}
 		w.must(os.RemoveAll(broken))
 	})
 }
@@ -218,7 +222,7 @@ func TestStopWhileNATSIsAwayLeavesTheAnswersToTheNext(t *testing.T) {
 		if took := time.Since(began); took > 20*time.Second {
 			t.Errorf("stopping took %v", took)
 		}
-		if n := w.onDisk("a"); n != 8 || !w.log.says("8 answers wait in "+w.folder("a")) {
+		if n := w.onDisk("a"); n != 8 || !w.log.says("8 answers left in "+w.folder("a")) {
 			t.Errorf("%d answers of 8 are on disk", n)
 		}
 		time.Sleep(time.Minute)

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/drover-batch/drover/budget"
@@ -19,8 +20,9 @@ const nearlySpent = 5
 // that is spent until the next turn of a budget, and models that do not answer.
 func (s *Servers) Standstill(ctx context.Context, b *jobs.Batch) ([]string, error) {
 	var names, why []string
+	chain := s.config.Chains[b.Chain].Models
 	for _, limit := range s.config.Budgets {
-		if limit.Tenant == "" || limit.Tenant == b.Tenant {
+		if (limit.Tenant == "" || limit.Tenant == b.Tenant) && (limit.Model == "" || slices.Contains(chain, limit.Model)) {
 			names = append(names, budget.Account(limit.Name))
 		}
 	}
@@ -35,13 +37,13 @@ func (s *Servers) Standstill(ctx context.Context, b *jobs.Batch) ([]string, erro
 			}
 		}
 	}
-	circuits, err := resilience.Circuits(ctx, s.Redis, s.keys, s.config.Chains[b.Chain].Models...)
+	circuits, err := resilience.Circuits(ctx, s.Redis, s.keys, chain...)
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range circuits {
 		if c.State != resilience.Closed {
-			why = append(why, fmt.Sprintf("%s does not answer: its circuit is %s after %d failures", c.Model, c.State, c.Failures))
+			why = append(why, fmt.Sprintf("%s does not answer: its circuit is %s after %s", c.Model, c.State, jobs.Counted(c.Failures, "failure")))
 		}
 	}
 	return why, nil

@@ -48,3 +48,22 @@ func TestABatchThatStandsStillTellsWhy(t *testing.T) {
 		})
 	}
 }
+
+func TestABatchWasSaidToStandStillForMoneyOfAModelItDoesNotAsk(t *testing.T) {
+	s := limiting(config.Budget{Model: "small", Name: "small", Window: "day", Limit: jobs.Dollars(0.004)})
+	inWorld(t, s, func(w *world) {
+		w.config.Chains["dear"] = config.Chain{Models: []string{"large"}}
+		w.submit(jobs.Batch{ID: "contracts", Chain: "cheap"}, short(60)...)
+		w.start("a")
+		time.Sleep(2 * time.Minute)
+		for chain, reasons := range map[string]int{"cheap": 1, "dear": 0} {
+			why, err := w.client.Standstill(w.ctx, &jobs.Batch{ID: "contracts", Chain: chain})
+			w.must(err)
+			if len(why) != reasons {
+				t.Errorf("of the chain %s it tells %q", chain, why)
+			}
+		}
+		w.must(w.client.Ledger.SetLimit(w.ctx, w.client.Redis, "budget:small", jobs.Dollar))
+		w.untilOver("contracts")
+	})
+}

@@ -51,9 +51,10 @@ func (s *Servers) Recount(ctx context.Context) error {
 }
 
 // SetLimit changes the limit of a configured budget for the whole fleet from
-// its next call on; 0 returns to the configured one. What was paused for it
-// goes on by itself. It is on record in NATS, and Redis is told: where both
-// live in this process, the next worker is when it starts.
+// its next call on; 0 returns to the configured one. It is on record in NATS,
+// and Redis is told: where both live in this process, the next worker is when it
+// starts. What was paused for want of money goes on, until a call finds that
+// there still is too little.
 func (s *Servers) SetLimit(ctx context.Context, name string, limit jobs.USD) error {
 	account := budget.Account(name)
 	if s.Embedded {
@@ -65,5 +66,24 @@ func (s *Servers) SetLimit(ctx context.Context, name string, limit jobs.USD) err
 	if err := s.Queue.SetLimit(ctx, account, limit); err != nil {
 		return err
 	}
-	return s.Ledger.SetLimit(ctx, s.Redis, account, limit)
+	if err := s.Ledger.SetLimit(ctx, s.Redis, account, limit); err != nil {
+		return err
+	}
+	short, err := s.Queue.Shortages().List(ctx)
+	for _, b := range short {
+		if _, err = s.Queue.GoOn(ctx, b.ID); err != nil {
+			break
+		}
+	}
+	return err
+}
+
+// SetBudget changes the limit of a batch, 0 for none. If it was paused for want
+// of money it goes on.
+func (s *Servers) SetBudget(ctx context.Context, batch string, limit jobs.USD) error {
+	if err := s.Queue.SetBudget(ctx, batch, limit); err != nil {
+		return err
+	}
+	_, err := s.Queue.GoOn(ctx, batch)
+	return err
 }

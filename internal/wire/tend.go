@@ -17,21 +17,19 @@ import (
 // tend does every few seconds what some replica has to do for the fleet.
 func (w *Worker) tend(ctx context.Context) {
 	w.unreached = time.Now()
-	var trouble murmur
+	trouble, adopting := murmur{}, murmur{level: zerolog.WarnLevel}
 	every(ctx, 5*time.Second, func() {
 		err := w.bookLapsed(ctx)
 		if err != nil {
 			w.unreached = time.Now()
 		}
-		trouble.tell(ctx, w.parts.Log, errors.Join(err, w.sweep(ctx), w.goOn(ctx)), "looking after budgets")
+		trouble.tell(ctx, w.parts.Log, errors.Join(err, w.sweep(ctx), w.goOn(ctx), w.heed(ctx)), "looking after budgets")
 		w.keepsUp()
 		for _, batch := range w.source.Newer() {
 			w.parts.Log.Warn().Str("batch", batch).Msg("the batch was submitted by a newer build and asks for what this one does not know: it waits for workers of the newer build")
 		}
 		if w.spool != nil {
-			if err := w.spool.adopt(); err != nil {
-				w.parts.Log.Warn().Err(err).Msg("looking for answers of workers that died")
-			}
+			adopting.tell(ctx, w.parts.Log, w.spool.adopt(), "looking for answers of workers that died")
 		}
 	})
 }
@@ -53,7 +51,10 @@ func (w *Worker) keepsUp() {
 }
 
 // murmur tells of errors in the background, and of the same one once.
-type murmur struct{ last string }
+type murmur struct {
+	level zerolog.Level // default debug
+	last  string
+}
 
 func (m *murmur) tell(ctx context.Context, log zerolog.Logger, err error, doing string) {
 	if ctx.Err() != nil {
@@ -64,7 +65,7 @@ func (m *murmur) tell(ctx context.Context, log zerolog.Logger, err error, doing 
 		text = err.Error()
 	}
 	if text != m.last && err != nil {
-		log.Debug().Err(err).Msg(doing)
+		log.WithLevel(m.level).Err(err).Msg(doing)
 	}
 	m.last = text
 }

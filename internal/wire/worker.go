@@ -79,6 +79,7 @@ type Worker struct {
 	toldBehind bool      // it was said that NATS is behind
 	toldAway   bool      // it was said that Redis is away
 
+	limits    map[string]string // that were set when heed last looked
 	shortages *queue.Shortages
 	webhook   *webhook // nil if there is none
 }

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/drover-batch/drover/jobs"
+	"github.com/drover-batch/drover/queue"
+)
+
+// bill is what something has cost, or that nobody knows: null for scripts.
+type bill struct {
+	cost    jobs.USD
+	unknown bool
+}
+
+func billOf(o *jobs.Outcome) bill { return bill{o.Cost, o.CostUnknown()} }
+
+// MarshalJSON implements json.Marshaler.
+func (b bill) MarshalJSON() ([]byte, error) { return json.Marshal(known(b.cost, !b.unknown)) }
+
+func (b bill) String() string {
+	if b.unknown {
+		return "unknown"
+	}
+	return b.cost.String()
+}
+
+// short shows it for reading along.
+func (b bill) short() string {
+	if b.unknown {
+		return b.String()
+	}
+	return cents(b.cost)
+}
+
+// unpriced reports whether nobody knows the price of what a batch has asked, by
+// the first of its outcomes that asked anything.
+func unpriced(ctx context.Context, q *queue.Queue, batch string) (bool, error) {
+	for o, err := range q.Outcomes(ctx, batch) {
+		if err != nil {
+			return false, err
+		}
+		if len(o.Attempts) > 0 {
+			return o.CostUnknown(), nil
+		}
+	}
+	return false, nil
+}
