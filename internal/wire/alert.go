@@ -53,11 +53,11 @@ func (w *Worker) handOnLast(working context.Context) {
 // announce tells of an alert everywhere. What cannot be reached is told in the
 // log, and no other worker tries again: the others were told already.
 func (w *Worker) announce(ctx context.Context, a budget.Alert) {
-	w.parts.Log.Warn().Str("account", a.Account).Stringer("limit", a.Limit).Stringer("spent", a.Spent).
-		Float64("share", a.Share).Msg(a.String())
 	if w.parts.OnAlert != nil {
 		w.parts.OnAlert(a)
 	}
+	w.parts.Log.Warn().Str("account", a.Account).Stringer("limit", a.Limit).Stringer("spent", a.Spent).
+		Float64("share", a.Share).Msg(a.String())
 	dollars := func(u jobs.USD) float64 { return float64(u) / float64(jobs.Dollar) }
 	data, err := json.Marshal(Alerted{
 		Type: "budget_alert", Account: a.Account, Title: a.Title, Share: a.Share,
