@@ -99,12 +99,14 @@ func (a *Audit) excuse(first, second *call) string {
 }
 
 // silenced is what befell the worker of a call that is presumed paid, also after
-// the second payment: what it knew of both died with it. It is "" if nothing did,
-// and the worker was taken for dead.
+// the second payment: what it knew of both died with it. One that was stopped
+// while NATS was away left its answers on a disk where nobody came for them. It is
+// "" if nothing did, and the worker was taken for dead.
 func (a *Audit) silenced(c *call) string {
-	for _, kind := range []Kind{Kill, Freeze, Network} {
+	for _, kind := range []Kind{Kill, Freeze, Network, Stop} {
 		for i := range a.Faults {
-			if f := &a.Faults[i]; f.Kind == kind && f.about(c.worker) && !f.To.Before(c.record.Started) {
+			f := &a.Faults[i]
+			if f.Kind == kind && f.about(c.worker) && !f.To.Before(c.record.Started) && (kind != Stop || a.while(f, Broker)) {
 				return string(kind)
 			}
 		}

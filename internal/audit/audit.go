@@ -75,3 +75,11 @@ func (a *Audit) during(from, to time.Time, worker string, is func(*Fault) bool) 
 	}
 	return nil
 }
+
+// while reports whether a fault of one of the kinds lasted while another did,
+// whomever they befell.
+func (a *Audit) while(f *Fault, kinds ...Kind) bool {
+	return slices.ContainsFunc(a.Faults, func(other Fault) bool {
+		return slices.Contains(kinds, other.Kind) && other.overlaps(f.From, f.To)
+	})
+}

@@ -133,12 +133,7 @@ func (a *Audit) charge(accounts map[string]*Account, batch, model string, add fu
 // allTold reports whether every worker lived to tell Redis what its calls did
 // cost.
 func (a *Audit) allTold() bool {
-	during := func(f Fault, kinds ...Kind) bool {
-		return slices.ContainsFunc(a.Faults, func(other Fault) bool {
-			return slices.Contains(kinds, other.Kind) && other.overlaps(f.From, f.To)
-		})
-	}
 	return !slices.ContainsFunc(a.Faults, func(f Fault) bool {
-		return f.Kind == Kill || f.Kind == Stop && during(f, Redis, Broker) || f.Kind == Freeze && during(f, Flush)
+		return f.Kind == Kill || f.Kind == Stop && a.while(&f, Redis, Broker) || f.Kind == Freeze && a.while(&f, Flush)
 	})
 }

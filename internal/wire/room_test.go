@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/drover-batch/drover/internal/audit"
 	"github.com/drover-batch/drover/internal/config"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/queue"
@@ -22,8 +23,9 @@ var narrow = scene{
 const ballast = "BALLAST"
 
 // fill takes all the room there is, and drop gives it back.
-func (w *world) fill() {
+func (w *world) fill() (drop func()) {
 	w.Helper()
+	began := time.Now()
 	js, err := jetstream.New(w.client.NATS)
 	w.must(err)
 	_, err = js.CreateOrUpdateStream(w.ctx, jetstream.StreamConfig{Name: ballast, Subjects: []string{"ballast"}, Storage: jetstream.FileStorage})
@@ -37,13 +39,11 @@ func (w *world) fill() {
 		}
 		err = nil
 	}
-}
-
-func (w *world) drop() {
-	w.Helper()
-	js, err := jetstream.New(w.client.NATS)
-	w.must(err)
-	w.must(js.DeleteStream(w.ctx, ballast))
+	return func() {
+		w.Helper()
+		w.must(js.DeleteStream(w.ctx, ballast))
+		w.note(audit.Fault{Kind: audit.Broker, What: "its disk was full", From: began, To: time.Now()})
+	}
 }
 
 // told counts the lines of the log with these words.
@@ -63,7 +63,7 @@ func TestFullDiskStopsCallsAndEverythingGoesOnAfterwards(t *testing.T) {
 		w.submit(jobs.Batch{ID: "contracts"}, short(100)...)
 		w.start("a", "b")
 		time.Sleep(2500 * time.Millisecond)
-		w.fill()
+		drop := w.fill()
 		time.Sleep(5 * time.Second) // calls on their way come back
 		before := w.paid()
 		time.Sleep(80 * time.Second)
@@ -78,7 +78,7 @@ func TestFullDiskStopsCallsAndEverythingGoesOnAfterwards(t *testing.T) {
 		if n := w.log.told("no jobs are taken"); n != 2 {
 			t.Errorf("two workers said %d times that there is no room", n)
 		}
-		w.drop()
+		drop()
 		w.untilOver("contracts")
 		w.answered("contracts")
 		if w.paid() != 100 {
@@ -106,7 +106,7 @@ func TestSlotsAtWorkBeginNoCallWhileThereIsNoRoom(t *testing.T) {
 		w.submit(jobs.Batch{ID: "contracts"}, docs...)
 		w.start("a")
 		w.wait(func() bool { return w.provider.sent() == 8 })
-		w.fill()
+		drop := w.fill()
 		time.Sleep(time.Minute) // longer than a call may take
 		if n := w.provider.sent(); n != 8 {
 			t.Errorf("%d calls were made while nothing could be stored", n-8)
@@ -117,7 +117,7 @@ func TestSlotsAtWorkBeginNoCallWhileThereIsNoRoom(t *testing.T) {
 			w.stop("a")
 		}()
 		time.Sleep(5 * time.Second)
-		w.drop()
+		drop()
 		<-stopped
 		if n := w.provider.sent(); n != 8 {
 			t.Errorf("%d calls were made while stopping", n-8)
