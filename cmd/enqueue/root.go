@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/drover-batch/drover/internal/config"
+	"github.com/drover-batch/drover/internal/wire"
 	"github.com/drover-batch/drover/jobs"
 )
 
@@ -30,8 +31,9 @@ type cli struct {
 func newRoot(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 	c := &cli{in: stdin, out: stdout, err: stderr}
 	root := &cobra.Command{
-		Use:   "enqueue",
-		Short: "Hand documents to Drover and bring back the outcomes",
+		Use:     "enqueue",
+		Version: wire.Version(),
+		Short:   "Hand documents to Drover and bring back the outcomes",
 		Long: `Hands documents to Drover and brings back the outcomes.
 
 With run, everything happens in this one process. With submit, the documents

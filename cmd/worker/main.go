@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/drover-batch/drover/documents"
+	"github.com/drover-batch/drover/internal/wire"
 )
 
 // misuse is an error of the user's making.
@@ -50,8 +51,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	s := &serving{out: stdout, err: stderr}
 	root := &cobra.Command{
-		Use:   "worker",
-		Short: "Take jobs from the queue and answer them",
+		Use:     "worker",
+		Version: wire.Version(),
+		Short:   "Take jobs from the queue and answer them",
 		Long: `Takes jobs from the queue and answers them.
 
 SIGTERM or Ctrl-C stops it in good order: no new jobs, running calls finish

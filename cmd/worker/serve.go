@@ -169,7 +169,7 @@ func (s *serving) work(ctx context.Context, cfg *config.Config, worker *wire.Wor
 		}
 	})
 	defer release()
-	log.Info().Int("slots", cfg.Worker.Slots).Msg("working")
+	log.Info().Str("version", wire.Version()).Int("slots", cfg.Worker.Slots).Msg("working")
 	err := worker.Run(taking, working)
 	stats := worker.Pool.Stats()
 	log.Info().Int64("answered", stats.Answered).Int64("dead", stats.Dead).Stringer("cost", stats.Cost).
