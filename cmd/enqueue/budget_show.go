@@ -58,7 +58,7 @@ func inDollars(m map[string]jobs.USD) map[string]float64 {
 
 func (c *cli) listAccounts(all []*account) error {
 	if len(all) == 0 && !c.json {
-		c.say("no budgets and nothing spent: budgets: in drover.yaml, or --budget of a batch, sets a limit")
+		c.say("no budgets, and no batch that has spent anything: budgets: in drover.yaml, or --budget of a batch, sets a limit")
 	}
 	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 	for i, a := range all {
