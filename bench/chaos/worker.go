@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -126,7 +127,7 @@ func (w *worker) stop() {
 	if proc == nil {
 		return
 	}
-	working := w.get("/healthz") != "" // before that, a signal just ends it
+	working := strings.Contains(w.get("/metrics"), "drover_slots") // before that, a signal just ends it
 	if err := proc.Stop(grace + storePatience + 10*time.Second); err != nil && working {
 		w.mu.Lock()
 		defer w.mu.Unlock()
