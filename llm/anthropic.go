@@ -251,7 +251,7 @@ func (a *anthropic) decode(req *jobs.Request, body []byte) (*jobs.Answer, *jobs.
 		return nil, refused(answer, a.model.Name, why)
 	}
 	if len(answer.Calls) > 0 {
-		answer.Thoughts = blocks(a.model.Name, content)
+		answer.Thoughts = kept(a.model.Name, content, thinks)
 	}
 	if req.Body != nil {
 		answer.Body = toChat(root.Get("id").String(), answer)

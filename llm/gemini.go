@@ -209,7 +209,7 @@ func (g *gemini) decode(req *jobs.Request, body []byte) (*jobs.Answer, *jobs.Fai
 		return nil, fail
 	}
 	if len(answer.Calls) > 0 {
-		answer.Thoughts = signed(g.model.Name, parts)
+		answer.Thoughts = kept(g.model.Name, parts, signed)
 	}
 	if req.Body != nil {
 		answer.Body = toChat(answer.RequestID, answer)

@@ -107,7 +107,7 @@ func (r *responses) decode(req *jobs.Request, body []byte) (*jobs.Answer, *jobs.
 	}
 	a, fail := decodeResponse(r.model.Name, root)
 	if fail == nil && len(a.Calls) > 0 {
-		a.Thoughts = encrypted(r.model.Name, root.Get("output"))
+		a.Thoughts = kept(r.model.Name, root.Get("output"), encrypted)
 	}
 	return a, fail
 }

@@ -25,35 +25,28 @@ func appendElements(b, list []byte) []byte {
 	return append(b, list[1:len(list)-1]...)
 }
 
-// blocks are all that an assistant of Anthropic's said, if it thought: the blocks
-// have to come back in their order, and no letter changed.
-func blocks(model string, content gjson.Result) *jobs.Thoughts {
-	for _, block := range content.Array() {
-		if kind := block.Get("type").Str; kind == "thinking" || kind == "redacted_thinking" {
-			return &jobs.Thoughts{Model: model, Body: json.RawMessage(content.Raw)}
-		}
+// kept is a list of what an assistant said, in its order and to the letter, if any
+// of it has to come back; nil if not.
+func kept(model string, list gjson.Result, thought func(gjson.Result) bool) *jobs.Thoughts {
+	if !slices.ContainsFunc(list.Array(), thought) {
+		return nil
 	}
-	return nil
+	return &jobs.Thoughts{Model: model, Body: json.RawMessage(list.Raw)}
 }
 
-// signed are all parts of what Gemini said, if any is signed.
-func signed(model string, parts gjson.Result) *jobs.Thoughts {
-	for _, part := range parts.Array() {
-		if part.Get("thoughtSignature").Str != "" {
-			return &jobs.Thoughts{Model: model, Body: json.RawMessage(parts.Raw)}
-		}
-	}
-	return nil
+// thinks reports whether a block of Anthropic's has to come back, and all others
+// with it.
+func thinks(block gjson.Result) bool {
+	kind := block.Get("type").Str
+	return kind == "thinking" || kind == "redacted_thinking"
 }
 
-// encrypted are all items of a response, if its reasoning came along.
-func encrypted(model string, output gjson.Result) *jobs.Thoughts {
-	for _, item := range output.Array() {
-		if item.Get("type").Str == "reasoning" && item.Get("encrypted_content").Str != "" {
-			return &jobs.Thoughts{Model: model, Body: json.RawMessage(output.Raw)}
-		}
-	}
-	return nil
+// signed reports whether a part of Gemini's has to.
+func signed(part gjson.Result) bool { return part.Get("thoughtSignature").Str != "" }
+
+// encrypted reports whether an item of a response is reasoning that came along.
+func encrypted(item gjson.Result) bool {
+	return item.Get("type").Str == "reasoning" && item.Get("encrypted_content").Str != ""
 }
 
 // reasoned are the members of a chat completion's message that have to come back
