@@ -86,8 +86,8 @@ func (q *Queue) sumUp(ctx context.Context, m *manifest) error {
 	if there, err := lastOn(ctx, q.waste, subject); err != nil || there != nil {
 		return err
 	}
-	sums := map[part]*jobs.Attempt{}
-	var order []*jobs.Attempt
+	w := &Waste{Job: removed, Batch: m.ID, Reason: "the batch was removed"}
+	places := map[part]int{} // in its attempts
 	for s, err := range q.book(ctx, m.ID+".>") {
 		if err != nil {
 			return err
@@ -96,19 +96,17 @@ func (q *Queue) sumUp(ctx context.Context, m *manifest) error {
 			continue
 		}
 		p := part{s.Model, s.Billing, s.At.Truncate(kept)}
-		if sums[p] == nil {
-			call := fmt.Sprintf("%s:%s:%d", removed, subject, len(sums))
-			sums[p] = &jobs.Attempt{Call: call, Model: p.model, Billing: p.billing, Started: p.at, Message: "calls of a batch that was removed"}
-			order = append(order, sums[p])
+		i, ok := places[p]
+		if !ok {
+			i = len(w.Attempts)
+			places[p] = i
+			call := fmt.Sprintf("%s:%s:%d", removed, subject, i)
+			w.Attempts = append(w.Attempts, jobs.Attempt{Call: call, Model: p.model, Billing: p.billing, Started: p.at, Message: "calls of a batch that was removed"})
 		}
-		sums[p].Cost += s.Cost
+		w.Attempts[i].Cost += s.Cost
 	}
-	if len(order) == 0 {
+	if len(w.Attempts) == 0 {
 		return nil
-	}
-	w := &Waste{Job: removed, Batch: m.ID, Reason: "the batch was removed"}
-	for _, a := range order {
-		w.Attempts = append(w.Attempts, *a)
 	}
 	return q.writeWaste(ctx, subject, w, q.cfg.StorePatience)
 }
