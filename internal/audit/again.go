@@ -104,11 +104,8 @@ func (a *Audit) excuse(first, second *call) string {
 // "" if nothing did, and the worker was taken for dead.
 func (a *Audit) silenced(c *call) string {
 	for _, kind := range []Kind{Kill, Freeze, Network, Stop} {
-		for i := range a.Faults {
-			f := &a.Faults[i]
-			if f.Kind == kind && f.about(c.worker) && !f.To.Before(c.record.Started) && (kind != Stop || a.while(f, Broker)) {
-				return string(kind)
-			}
+		if a.since(c.record.Started, c.worker, func(f *Fault) bool { return f.Kind == kind && (kind != Stop || a.while(f, Broker)) }) {
+			return string(kind)
 		}
 	}
 	return ""

@@ -76,6 +76,12 @@ func (a *Audit) during(from, to time.Time, worker string, is func(*Fault) bool) 
 	return nil
 }
 
+// since reports whether a fault that the claim holds for befell the worker, or
+// everybody, and was not over before a time.
+func (a *Audit) since(from time.Time, worker string, is func(*Fault) bool) bool {
+	return slices.ContainsFunc(a.Faults, func(f Fault) bool { return f.about(worker) && !f.To.Before(from) && is(&f) })
+}
+
 // while reports whether a fault of one of the kinds lasted while another did,
 // whomever they befell.
 func (a *Audit) while(f *Fault, kinds ...Kind) bool {

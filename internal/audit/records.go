@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"slices"
 	"time"
 
 	"github.com/drover-batch/drover/jobs"
@@ -102,9 +101,7 @@ func (a *Audit) presumes(r *record, c *call) bool {
 	if r.Model != c.Model || c.At.Before(r.Started) {
 		return false
 	}
-	return r.where == "presumption" || r.where == unended && slices.ContainsFunc(a.Faults, func(f Fault) bool {
-		return f.Kind == Kill && f.about(c.worker) && !f.To.Before(r.Started)
-	})
+	return r.where == "presumption" || r.where == unended && a.since(r.Started, c.worker, func(f *Fault) bool { return f.Kind == Kill })
 }
 
 // delayed reports whether the attempt may have reached the provider only after
