@@ -107,12 +107,20 @@ func (s *serving) serve(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stopSimulator()) }()
-	servers, err := s.servers(ctx, cfg)
+	taking, working, release := wire.StopOnSignals(ctx, func(nth int) {
+		if nth == 1 {
+			log.Info().Stringer("grace", cfg.Worker.Grace).Msg("stopping: running calls may finish, the rest is handed back")
+		} else {
+			log.Info().Msg("stopping at once")
+		}
+	})
+	defer release()
+	servers, err := s.servers(taking, cfg)
 	if err != nil {
-		return err
+		return unlessStopped(taking, err)
 	}
 	defer func() { err = errors.Join(err, servers.Close()) }()
-	servers.Examine(ctx)
+	servers.Examine(taking)
 	for _, note := range servers.Notes {
 		log.Warn().Msg(note)
 	}
@@ -136,17 +144,34 @@ func (s *serving) serve(ctx context.Context) (err error) {
 		defer func() { err = errors.Join(err, server.Close()) }()
 		log.Info().Str("address", server.Addr()).Msg("health checks and metrics")
 	}
-	worker, err = wire.New(ctx, wire.Parts{
+	worker, err = wire.New(taking, wire.Parts{
 		Config: cfg, Queue: servers.Queue, Redis: servers.Redis, ID: wire.ProcessID(),
 		Spool:     filepath.Join(cfg.Worker.Data, wire.SpoolFolder),
 		OnOutcome: metrics.Outcome, OnWaste: metrics.Deferred, OnAlert: metrics.Alert, Log: log,
 	})
 	if err != nil {
-		return err
+		return unlessStopped(taking, err)
 	}
 	close(begun)
 	measure(metrics, worker, servers)
-	return s.work(ctx, cfg, worker, log)
+	if cfg.Simulated {
+		log.Warn().Msg("answers come from the built-in simulator: they and their costs are made up; name models with --config")
+	}
+	log.Info().Str("version", wire.Version()).Int("slots", cfg.Worker.Slots).Msg("working")
+	err = worker.Run(taking, working)
+	stats := worker.Pool.Stats()
+	log.Info().Int64("answered", stats.Answered).Int64("dead", stats.Dead).Stringer("cost", stats.Cost).
+		Int64("handed_back", stats.Returned).Msg("stopped")
+	return err
+}
+
+// unlessStopped is why a worker could not begin, or nothing if a signal told
+// it not to.
+func unlessStopped(taking context.Context, err error) error {
+	if errors.Is(context.Cause(taking), wire.ErrStopped) {
+		return nil
+	}
+	return err
 }
 
 func (s *serving) servers(ctx context.Context, cfg *config.Config) (*wire.Servers, error) {
@@ -154,27 +179,6 @@ func (s *serving) servers(ctx context.Context, cfg *config.Config) (*wire.Server
 		return wire.Embed(ctx, cfg, true)
 	}
 	return wire.Connect(ctx, cfg, s.create)
-}
-
-// work runs the worker between its first word and its last.
-func (s *serving) work(ctx context.Context, cfg *config.Config, worker *wire.Worker, log zerolog.Logger) error {
-	if cfg.Simulated {
-		log.Warn().Msg("answers come from the built-in simulator: they and their costs are made up; name models with --config")
-	}
-	taking, working, release := wire.StopOnSignals(ctx, func(nth int) {
-		if nth == 1 {
-			log.Info().Stringer("grace", cfg.Worker.Grace).Msg("stopping: running calls may finish, the rest is handed back")
-		} else {
-			log.Info().Msg("stopping at once")
-		}
-	})
-	defer release()
-	log.Info().Str("version", wire.Version()).Int("slots", cfg.Worker.Slots).Msg("working")
-	err := worker.Run(taking, working)
-	stats := worker.Pool.Stats()
-	log.Info().Int64("answered", stats.Answered).Int64("dead", stats.Dead).Stringer("cost", stats.Cost).
-		Int64("handed_back", stats.Returned).Msg("stopped")
-	return err
 }
 
 // ready says why no job could be taken or paid for.

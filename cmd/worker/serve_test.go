@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,8 +43,16 @@ func get(t *testing.T, url string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-// Whoever watches over a worker would end it, if it said nothing for minutes.
-func TestWorkerThatReadsBackWhatWasSpentIsAliveAndNotReady(t *testing.T) {
+// beginning is a worker that waits, for 20 s, for another one that rebuilds the
+// sums of the budgets.
+type beginning struct {
+	url   string
+	stop  func()
+	ended chan int
+}
+
+func begin(t *testing.T) *beginning {
+	t.Helper()
 	for _, name := range []string{"NATS_URL", "REDIS_URL", "DROVER_CONFIG"} {
 		t.Setenv(name, "")
 	}
@@ -56,38 +65,52 @@ func TestWorkerThatReadsBackWhatWasSpentIsAliveAndNotReady(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := servers.Close(); err != nil {
 			t.Error(err)
 		}
-	}()
-	// Another worker is at it, and takes its time.
+	})
 	until := time.Now().Add(20 * time.Second).UnixMicro()
 	if err := servers.Redis.HSet(t.Context(), "{drover}:ledger:rebuild", "owner", "other", "until", until).Err(); err != nil {
 		t.Fatal(err)
 	}
-
 	ctx, stop := context.WithCancel(t.Context())
+	t.Cleanup(stop)
+	b := &beginning{stop: stop, ended: make(chan int, 1)}
 	log := address{make(chan string, 1)}
-	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, []string{"--data", data, "--http", "127.0.0.1:0", "--log", "json"}, io.Discard, log)
+		b.ended <- run(ctx, []string{"--data", data, "--http", "127.0.0.1:0", "--log", "json"}, io.Discard, log)
 	}()
-	var base string
 	select {
 	case addr := <-log.told:
-		base = "http://" + addr
-	case code := <-ended:
+		b.url = "http://" + addr
+	case code := <-b.ended:
 		t.Fatalf("it ended at once, with %d", code)
 	}
-	if status, body := get(t, base+"/healthz"); status != http.StatusOK {
+	return b
+}
+
+// Whoever watches over a worker would end it, if it said nothing for minutes.
+func TestWorkerThatReadsBackWhatWasSpentIsAliveAndNotReady(t *testing.T) {
+	b := begin(t)
+	if status, body := get(t, b.url+"/healthz"); status != http.StatusOK {
 		t.Errorf("healthz: %d %s", status, body)
 	}
-	if status, body := get(t, base+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "the worker begins") {
+	if status, body := get(t, b.url+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "the worker begins") {
 		t.Errorf("readyz: %d %s", status, body)
 	}
-	stop()
-	if code := <-ended; code != 1 {
+	b.stop()
+	if code := <-b.ended; code != 1 {
+		t.Errorf("it ended with %d", code)
+	}
+}
+
+func TestWorkerThatIsStoppedWhileItBeginsExitsWithZero(t *testing.T) {
+	b := begin(t)
+	if err := syscall.Kill(syscall.Getpid(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := <-b.ended; code != 0 {
 		t.Errorf("it ended with %d", code)
 	}
 }
