@@ -54,6 +54,7 @@ type provider struct {
 	took     map[string]float64 // by worker, of the quota
 	answered int
 	limited  int
+	resumes  time.Time // when the fleet next asks
 }
 
 // call answers a request that arrives now.
@@ -93,6 +94,22 @@ func (p *provider) thinks() time.Duration {
 		return time.Second
 	}
 	return p.takes*2/3 + time.Duration(p.dice.Int64N(int64(p.takes*2/3)))
+}
+
+// rest has the fleet ask nothing for a time.
+func (p *provider) rest(d time.Duration) {
+	p.mu.Lock()
+	p.resumes = time.Now().Add(d)
+	p.mu.Unlock()
+	time.Sleep(d)
+}
+
+// rested sleeps as long as the fleet rests.
+func (p *provider) rested() {
+	p.mu.Lock()
+	left := time.Until(p.resumes)
+	p.mu.Unlock()
+	time.Sleep(left)
 }
 
 // stranger takes so much of the quota once a second until ctx ends, as somebody
@@ -215,6 +232,7 @@ func (f *fleet) play(t *testing.T, measure func(t *testing.T, p *provider)) {
 				own.rdb.AddHook(s.clock)
 			}
 			next := func() *jobs.Call {
+				p.rested()
 				c := newCall(fmt.Sprint("worker", i))
 				if f.sizes > 0 {
 					c.Input, c.Output = 50+roll(f.sizes), 200
@@ -396,6 +414,27 @@ func TestLimitThatWasFoundWasTriedTooOften(t *testing.T) {
 			t.Errorf("%.1f %% used, %.2f %% 429s", 100*u.share, 100*u.limited)
 		}
 	})
+}
+
+// A limit that had been found grew while nobody asked, by a twentieth a second:
+// of the next batch's first hundred requests seventy were 429s, or more.
+func TestLimitThatWasFoundGrewWhileNobodyAsked(t *testing.T) {
+	tests := map[string]*provider{
+		"of requests": {requests: of(300, 10), silent: true},
+		"of tokens":   {tokens: of(60_000, 2000), silent: true},
+	}
+	for name, p := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := fleet{replicas: 2, slots: 100, provider: p, sizes: 220}
+			f.play(t, func(t *testing.T, p *provider) {
+				time.Sleep(100 * time.Second)
+				p.rest(6 * time.Minute)
+				if u := p.measure(15 * time.Second); u.share < 0.6 || u.limited > 0.25 {
+					t.Errorf("%.1f %% used, %.2f %% 429s", 100*u.share, 100*u.limited)
+				}
+			})
+		})
+	}
 }
 
 // change multiplies the limits.

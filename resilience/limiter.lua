@@ -32,7 +32,7 @@ local FIELDS = {
 -- What there is of requests and of tokens alike, in q.r and q.t.
 local EACH = {
   'next',             -- when the next may start
-  'found', 'cut', 'slow', 'mark', 'passed', 'order', -- where nobody knows the limit: see limiter_found.lua
+  'found', 'cut', 'slow', 'rested', 'mark', 'passed', 'order', -- where nobody knows the limit: see limiter_found.lua
   'sum',              -- reserved, of all calls so far
   'refused',          -- how much of that was refused
   'booked',           -- the same of calls that were let through, tokens as was expected
@@ -44,9 +44,9 @@ local EACH = {
 -- and to grow tables took a third of its time.
 local NAMES = {
   'at', 'live', 'pause', 'shift', 'backoff', 'share', 'cut', 'stretch', 'starts', 'before', 'line',
-  'rnext', 'rfound', 'rcut', 'rslow', 'rmark', 'rpassed', 'rorder', 'rsum', 'rrefused', 'rbooked',
+  'rnext', 'rfound', 'rcut', 'rslow', 'rrested', 'rmark', 'rpassed', 'rorder', 'rsum', 'rrefused', 'rbooked',
   'rlimit', 'rcap', 'rseen', 'rfrom', 'rleft', 'rbase', 'rdrain', 'rsince', 'rupto', 'rhad',
-  'tnext', 'tfound', 'tcut', 'tslow', 'tmark', 'tpassed', 'torder', 'tsum', 'trefused', 'tbooked',
+  'tnext', 'tfound', 'tcut', 'tslow', 'trested', 'tmark', 'tpassed', 'torder', 'tsum', 'trefused', 'tbooked',
   'tlimit', 'tcap', 'tseen', 'tfrom', 'tleft', 'tbase', 'tdrain', 'tsince', 'tupto', 'thad',
 }
 local OF_TOKENS = #FIELDS + #EACH -- how many come before those of the tokens
@@ -78,7 +78,7 @@ end
 local function clamp(n, low, high) return math.max(low, math.min(high, n)) end
 
 local function part(name)
-  return {name = name, next = 0, found = 0, cut = 0, slow = 0, mark = 0, passed = 0, order = 0, sum = 0, refused = 0, booked = 0,
+  return {name = name, next = 0, found = 0, cut = 0, slow = 0, rested = 0, mark = 0, passed = 0, order = 0, sum = 0, refused = 0, booked = 0,
     limit = 0, cap = 0, seen = 0, from = 0, left = 0, base = 0, drain = 0, since = 0, upto = 0, had = 0}
 end
 

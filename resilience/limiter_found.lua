@@ -6,6 +6,7 @@
 --   cut     when a 429 last changed it
 --   slow    for how many seconds it then grows slowly: the better it was measured,
 --           the longer
+--   rested  for how long since the cut less was asked for than it allows
 --   mark    when the call started that found the bucket empty last
 --   passed  how much had passed until then
 --   order   its place among all calls, as their sum
@@ -17,6 +18,7 @@ local LEAST = 0.5           -- of a limit stays after a 429, however little seem
 local RISE = 1.25          -- of a limit is the most that one 429 makes of it, however much passed
 local NEARLY = 0.9          -- of two limits the one that is farther from its flow than this was not reached
 local MOVED = 0.85          -- of what a limit has grown to: what flowed in was less, so the limit is another
+local USED = 0.8           -- of a limit, in a stretch of time: all of it was asked for
 local PROBE = 1200          -- calls for which a well measured limit grows slowly,
 local TRUST = 6             -- or for so many times as many as it was measured by, if that is less,
 local SLOW, LONG = 30, 120  -- for so many seconds at least and at most,
@@ -24,16 +26,37 @@ local GROWTH = 0.05         -- by so much in all: from a little below the limit 
 
 -- share and found grow again with the time since they were last cut: a limit
 -- that was measured slowly first, so that it is touched rarely, then faster, in
--- case it moved.
+-- case it moved. What is found grows only while it is used up: whoever comes after
+-- a rest is not to meet a limit that is far beyond anything there is.
 local function share(q, now) return q.share >= 1 and 1 or math.min(1, q.share + 0.003 * (now - q.cut) / SECOND) end
 
+local function grown(d, now) return (now - d.cut - d.rested) / SECOND end
+
 local function found(d, now)
-  local s, slow = (now - d.cut) / SECOND, d.slow
+  local s, slow = grown(d, now), d.slow
   return d.found * (1 + GROWTH * clamp(s, 0, slow) / math.max(slow, 25)) * 1.05 ^ clamp(s - slow, 0, 300)
+end
+
+-- unit is what a call takes of d on average.
+local function unit(q, d) return d == q.r and 1 or math.max(1, q.t.sum / math.max(1, q.r.sum)) end
+
+-- rest takes in how much of what was found was asked for in this stretch of
+-- time, and that nothing was in what went by after it. The bucket may be full
+-- after a rest.
+local function rest(q, d, age)
+  if d.found == 0 then return end
+  local busy = d.cut >= q.stretch or (q.starts + 1) * unit(q, d) >= USED * found(d, q.stretch) * STRETCH / MINUTE
+  local idle = (age >= 2 * STRETCH and age or STRETCH) - (busy and STRETCH or 0)
+  if idle == 0 then return end
+  d.rested, d.mark = d.rested + idle, 0
 end
 
 local function started(q, now)
   local age = now - q.stretch
+  if age >= STRETCH then
+    rest(q, q.r, age)
+    rest(q, q.t, age)
+  end
   if age >= 2 * STRETCH or age < 0 then
     q.stretch, q.starts, q.before = now, 0, 0
   elseif age >= STRETCH then
@@ -48,9 +71,6 @@ local function asked(q, now)
   if q.before > 0 then return (q.starts + (1 - age / STRETCH) * q.before) * MINUTE / STRETCH end
   return q.starts * MINUTE / math.max(age, SECOND)
 end
-
--- unit is what a call takes of d on average.
-local function unit(q, d) return d == q.r and 1 or math.max(1, q.t.sum / math.max(1, q.r.sum)) end
 
 -- passed is how much the provider let through before this call, which it
 -- refused: what was reserved until then, but for what has been refused.
@@ -82,11 +102,11 @@ end
 -- passed all the same.
 local function find(q, now, call, d)
   local measured, of, calls = flow(q, call, d)
-  local was, settled, age = found(d, now), d.slow >= SLOW, (now - d.cut) / SECOND
+  local was, settled, age = found(d, now), d.slow >= SLOW, grown(d, now)
   local late = age > (settled and d.slow + 3 or 20)
   local flowed = 0.98 * (measured or 0)
   if late and (measured or 0) < MOVED * was then measured, d.slow = nil, 0 end
-  d.cut = now
+  d.cut, d.rested = now, 0
   if measured then
     local less, enough = 0.97 * was, of >= ENOUGH
     if enough then
@@ -107,7 +127,7 @@ local function find(q, now, call, d)
     if not enough then return less / was end -- and counts on from the same mark
   elseif was > 0 then -- it may have grown for minutes beyond whatever was asked for
     was = math.min(was, math.max(d.found, asked(q, now) * unit(q, d)))
-    d.found = math.min(was, math.max(0.7 * was, flowed))
+    d.found = math.min(was, math.max((late and 0.7 or 0.97) * was, flowed))
   else
     d.found = math.max(6, 0.7 * asked(q, now)) * unit(q, d)
   end
