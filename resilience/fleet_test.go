@@ -416,12 +416,15 @@ func TestLimitThatWasFoundWasTriedTooOften(t *testing.T) {
 	})
 }
 
-// A limit that had been found grew while nobody asked, by a twentieth a second:
-// of the next batch's first hundred requests seventy were 429s, or more.
-func TestLimitThatWasFoundGrewWhileNobodyAsked(t *testing.T) {
+// A limit that had been found grew while nobody asked, by a twentieth a second,
+// and one that only headers told was forgotten within half a minute: of the next
+// batch's first hundred requests seventy were 429s, or more.
+func TestNextBatchRanIntoALimitThatWasKnown(t *testing.T) {
 	tests := map[string]*provider{
-		"of requests": {requests: of(300, 10), silent: true},
-		"of tokens":   {tokens: of(60_000, 2000), silent: true},
+		"found, of requests":        {requests: of(300, 10), silent: true},
+		"found, of tokens":          {tokens: of(60_000, 2000), silent: true},
+		"of headers":                {requests: of(300, 10)},
+		"of headers that come late": {requests: of(300, 10), takes: 15 * time.Second},
 	}
 	for name, p := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -127,11 +127,14 @@ return {
         local said = numbers(headers)
         steer(q, now, call, r, said[1], said[2], 1, not limit)
         steer(q, now, call, t, said[3], said[4], not limit and used or call.tokens, not limit)
+      elseif outcome == 'ok' then
+        unsaid(r, now)
+        unsaid(t, now)
       end
       if used and used ~= call.tokens then
         local more = used - call.tokens
         if not limit then t.sum = t.sum + more end
-        if used == 0 or not believed(t, now, s[2]) then
+        if used == 0 or not believed(t, s[2]) then
           t.next = math.max(t.next + more * gap(q, now, t, s[2]), math.min(t.next, now - CREDIT))
         end
       end

@@ -3,7 +3,7 @@
 --
 --   limit   a minute, as the provider says
 --   cap     what its bucket holds: the most there ever was
---   seen    when a header last said so
+--   bare    when the first answer came that did not say so, of those since one did
 --   from    when the call started that is the latest of which a header told,
 --   left    how much was left then, and
 --   base    how much had been let in until then
@@ -14,6 +14,7 @@
 --   upto    how much had been let in until then, and
 --   had     how much was left then
 
+local FORGET = 30 * SECOND -- of answers without headers, and what they said is forgotten
 local NEAR = 0.95    -- of a bucket: it may have been full
 local WEIGHT = 0.1   -- of the latest measurement of the drain
 local STEPS = 10     -- calls in which the bucket is brought to where it is to be, at the fastest
@@ -42,22 +43,21 @@ end
 
 -- spill forgets what flows in while the bucket is full.
 local function spill(d, now)
-  if d.seen == 0 then return end
+  if d.limit == 0 then return end
   d.left = d.left - math.max(0, expected(d, now) - d.cap)
 end
 
 -- believed is whether headers tell the limit. One that is far higher than what
--- is configured is of another window.
-local function believed(d, now, configured)
-  local said = d.limit
-  return said > 0 and now - d.seen < FRESH and (configured == 0 or said <= 2 * configured)
+-- is configured is of another window. They do while nobody asks as well.
+local function believed(d, configured)
+  return d.limit > 0 and (configured == 0 or d.limit <= 2 * configured)
 end
 
 -- gap is the time that one request or one token takes up, 0 without a limit,
 -- and whether the limit is known rather than found.
 local function gap(q, now, d, configured)
   local rate = configured
-  if believed(d, now, configured) then
+  if believed(d, configured) then
     local said = d.limit
     rate = said * pace(q, now, d)
     if configured > 0 and configured < said then rate = math.min(rate, configured) end
@@ -86,15 +86,28 @@ local function measure(q, call, d, left, full)
   d.since, d.upto, d.had = call.start, call[d.name].booked, left
 end
 
+-- unsaid takes in that an answer's headers said nothing.
+local function unsaid(d, now)
+  if d.limit == 0 then return end
+  if d.bare == 0 then
+    d.bare = now
+  elseif now - d.bare >= FORGET then
+    d.limit, d.bare = 0, 0
+  end
+end
+
 -- steer takes in what a response's headers said was left. took is how much of it
 -- the call took, and passed whether it was let through.
 local function steer(q, now, call, d, limit, left, took, passed)
-  if limit <= 0 or left < 0 then return end
+  if limit <= 0 or left < 0 then
+    if passed then unsaid(d, now) end
+    return
+  end
   if d.limit ~= limit then
     d.limit, d.cap, d.since, d.drain = limit, 0, 0, 1
   end
   local cap = math.max(d.cap, left + took, limit / 60)
-  d.cap, d.seen = cap, now
+  d.cap, d.bare = cap, 0
   if d == q.r and left + 1 < cap then left = left + 0.5 end -- it is rounded down
   if passed and call.start > d.since then measure(q, call, d, left, NEAR * cap - took) end
   if call.start < d.from then return end

@@ -363,11 +363,27 @@ func TestHeadersSteer(t *testing.T) {
 			s.pass(time.Second)
 			d.admit(newCall("a"))
 			within(t, "gap", d.enter(newCall("a")).Wait, tt.low, tt.high)
-			s.pass(time.Minute) // old headers are no longer believed
-			d.admit(newCall("a"))
-			within(t, "gap a minute later", d.enter(newCall("a")).Wait, 100*time.Millisecond, 100*time.Millisecond)
 		})
 	}
+}
+
+// Nothing else may know a limit, so it is not forgotten while nobody asks.
+func TestHeadersAreBelievedUntilAnswersComeWithoutThem(t *testing.T) {
+	underQuota(t, Quota{RequestsPerMinute: 600}, func(t *testing.T, d *desk) {
+		d.needsTime()
+		d.leave(d.admit(newCall("a")), jobs.Attempt{Quota: &jobs.Quota{RequestsLimit: 300, RequestsLeft: 150, TokensLimit: -1, TokensLeft: -1}})
+		gap := func(when string, want time.Duration) {
+			t.Helper()
+			d.pass(time.Hour)
+			d.leave(d.admit(newCall("a")), jobs.Attempt{Kind: jobs.ServerError})
+			within(t, "gap "+when, d.enter(newCall("b")).Wait, want*9/10, want)
+		}
+		gap("an hour later", 200*time.Millisecond)
+		d.leave(d.admit(newCall("a")), jobs.Attempt{})
+		gap("after an answer without", 200*time.Millisecond)
+		d.leave(d.admit(newCall("a")), jobs.Attempt{})
+		gap("after another one", 100*time.Millisecond)
+	})
 }
 
 func TestOlderHeadersDoNotReplaceNewerOnes(t *testing.T) {
