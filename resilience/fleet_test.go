@@ -416,6 +416,19 @@ func TestLimitThatWasFoundWasTriedTooOften(t *testing.T) {
 	})
 }
 
+// Where nobody knew a limit all slots of the fleet asked at once, and of the
+// first seven hundred requests six hundred and fifty were 429s.
+func TestWholeFleetRanIntoALimitThatNobodyKnew(t *testing.T) {
+	f := fleet{replicas: 8, slots: 64, provider: &provider{requests: of(600, 20), silent: true}}
+	f.play(t, func(t *testing.T, p *provider) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.limited > 100 { // the first five seconds
+			t.Errorf("%d 429s, %d answers", p.limited, p.answered)
+		}
+	})
+}
+
 // A limit that had been found grew while nobody asked, by a twentieth a second,
 // and one that only headers told was forgotten within half a minute: of the next
 // batch's first hundred requests seventy were 429s, or more.

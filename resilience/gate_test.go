@@ -136,7 +136,7 @@ func TestCallsThatComeTogetherShareARoundTrip(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, s *store) {
 		s.open(t)
-		r := s.replica(t, "a", Quota{})
+		r := s.replica(t, "a", Quota{Concurrent: 1000})
 		r.admit(t) // the server knows the script by now
 		var scripts atomic.Int64
 		s.onScript(func(run func() error) error { scripts.Add(1); return run() })
@@ -163,7 +163,7 @@ func TestFullGroupDoesNotWaitForTheOneBefore(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, s *store) {
 		s.open(t)
-		r := s.replica(t, "a", Quota{})
+		r := s.replica(t, "a", Quota{Concurrent: 1000})
 		held, let := s.hold()
 		var first, others sync.WaitGroup
 		first.Go(func() { r.admit(t) })
@@ -283,7 +283,7 @@ func TestResultsAreKeptWhileRedisIsAway(t *testing.T) {
 			return run()
 		})
 		var reported atomic.Int64
-		r := s.replica(t, "a", Quota{}, func(c *GateConfig) {
+		r := s.replica(t, "a", Quota{Concurrent: 601}, func(c *GateConfig) {
 			c.Backlog = 600
 			c.OnError = func(error) { reported.Add(1) }
 		})
@@ -352,7 +352,7 @@ func TestResultsThatCannotBeDeliveredAreReported(t *testing.T) {
 func TestCallsInFlightAreKeptAlive(t *testing.T) {
 	bubble(t, func(t *testing.T, s *store) {
 		s.open(t)
-		r := s.replica(t, "a", Quota{})
+		r := s.replica(t, "a", Quota{Concurrent: 2000})
 		for range 1200 { // more than one operation keeps alive
 			r.admit(t)
 		}

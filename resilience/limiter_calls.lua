@@ -1,6 +1,8 @@
 -- What the limiter does when a call enters, when its time has come and when it
 -- leaves. A part of limiter.lua, which explains the arguments.
 
+local FIRST = 64 -- calls at once at a provider whose limits nobody knows: as many as a worker has slots by default
+
 -- pause makes everybody wait: those who have a time already as well, in the same
 -- order and at the same distances. It never shortens a pause.
 local function pause(q, now, till)
@@ -56,6 +58,11 @@ local function reserved(q, memo, all)
   return call
 end
 
+-- untold is how many calls may be in flight where no limit is known at all: twice
+-- as many with each round of answers, until one tells. Not all slots of the fleet
+-- are to run into a limit at once.
+local function untold(q) return FIRST + q.r.sum - q.live end
+
 local planned = {} -- for the call that was checked last
 
 return {
@@ -70,12 +77,16 @@ return {
     local rgap, tgap = gap(q, now, r, rpm), gap(q, now, t, tpm)
     local before, taken = ahead(q, K[2], worker, now)
     local start = math.max(now, r.next, t.next, q.pause)
-    local full = most > 0 and q.live + before >= most
+    local known = most > 0 or rgap > 0 or tgap > 0
+    if not known then most = untold(q) end
+    local full = (most > 0 or not known) and q.live + before >= most
     if full or start + taken > now + horizon then
       local takes = math.ceil(math.max(rgap, tokens * tgap))
       if full then
         queue(q, K[2], worker, now, BUSY, KEPT / 4, takes)
-        return {why = 'all ' .. int(most) .. ' places of the quota are taken', wait = BUSY}
+        local why = known and 'all %d places of the quota are taken'
+          or 'nobody knows yet what the quota lets through: %d calls at once so far'
+        return {why = string.format(why, most), wait = BUSY}
       end
       local wait = start + taken - horizon - now
       queue(q, K[2], worker, now, wait, KEPT, takes)

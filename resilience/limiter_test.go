@@ -402,6 +402,23 @@ func TestOlderHeadersDoNotReplaceNewerOnes(t *testing.T) {
 	})
 }
 
+func TestCallsAtAnUnknownQuotaDoubleWithEachRoundOfAnswers(t *testing.T) {
+	underQuota(t, Quota{}, func(t *testing.T, d *desk) {
+		for round := 64; round <= 256; round *= 2 {
+			var calls []*jobs.Call
+			for range round {
+				calls = append(calls, d.admit(newCall("a")))
+			}
+			if why, want := d.refuse(newCall("a")).Why, fmt.Sprintf("nobody knows yet what the quota lets through: %d calls at once so far", round); why != want {
+				t.Errorf("refused since %q, want %q", why, want)
+			}
+			for _, c := range calls {
+				d.leave(c, jobs.Attempt{})
+			}
+		}
+	})
+}
+
 func TestUnknownLimitIsFound(t *testing.T) {
 	underQuota(t, Quota{}, func(t *testing.T, d *desk) {
 		d.needsTime()
