@@ -40,26 +40,32 @@ end
 -- unit is what a call takes of d on average.
 local function unit(q, d) return d == q.r and 1 or math.max(1, q.t.sum / math.max(1, q.r.sum)) end
 
--- rest takes in how much of what was found was asked for in this stretch of
--- time, and that nothing was in what went by after it. The bucket may be full
--- after a rest.
-local function rest(q, d, age)
-  if d.found == 0 then return end
-  local busy = d.cut >= q.stretch or (q.starts + 1) * unit(q, d) >= USED * found(d, q.stretch) * STRETCH / MINUTE
-  local idle = (age >= 2 * STRETCH and age or STRETCH) - (busy and STRETCH or 0)
-  if idle == 0 then return end
-  d.rested, d.mark = d.rested + idle, 0
+-- used reports whether all of what was found was asked for in this stretch of
+-- time.
+local function used(q, d)
+  return d.cut >= q.stretch or (q.starts + 1) * unit(q, d) >= USED * found(d, q.stretch) * STRETCH / MINUTE
+end
+
+-- rest takes in what was not asked for in this stretch of time and since it. The
+-- buckets may be full after a rest from both.
+local function rest(q, since)
+  local idle = true
+  for _, d in ipairs({q.r, q.t}) do
+    if d.found > 0 then
+      local busy = used(q, d)
+      d.rested, idle = d.rested + since + (busy and 0 or STRETCH), idle and not busy
+    end
+  end
+  if idle or since > 0 then q.r.mark, q.t.mark = 0, 0 end
 end
 
 local function started(q, now)
-  local age = now - q.stretch
-  if age >= STRETCH then
-    rest(q, q.r, age)
-    rest(q, q.t, age)
-  end
-  if age >= 2 * STRETCH or age < 0 then
+  local age = now - q.stretch -- never negative, since a clock that was put back moves both
+  if age >= 2 * STRETCH then
+    rest(q, age - STRETCH)
     q.stretch, q.starts, q.before = now, 0, 0
   elseif age >= STRETCH then
+    rest(q, 0)
     q.stretch, q.before, q.starts = q.stretch + STRETCH, q.starts, 0
   end
   q.starts = q.starts + 1
