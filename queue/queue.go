@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +38,7 @@ type Queue struct {
 	consumers atomic.Int64              // of jobs, when last counted
 	room      *room
 	claims    sightings // of other processes
+	noted     sync.Map  // batches that are noted to be unpriced
 
 	mostBody   int // bytes of one message
 	groupBytes int // at the most, of a group of jobs
