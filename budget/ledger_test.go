@@ -1,6 +1,7 @@
 package budget
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/drover-batch/drover/internal/lua"
 	"github.com/drover-batch/drover/jobs"
@@ -309,5 +311,41 @@ func TestNewRefusesNonsense(t *testing.T) {
 		if _, err := New(row.c); err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("got %v, want %s", err, row.want)
 		}
+	}
+}
+
+// A look at a batch had Redis list the accounts of all batches: at each of a
+// thousand it was a million.
+func TestSumOfABatchIsNotLookedForAmongThoseOfAll(t *testing.T) {
+	t.Parallel()
+	onEach(t, Config{}, func(t *testing.T, s *store) {
+		a := call("a", "b1", small, 30)
+		s.enters(t, a)
+		s.leaves(t, a, jobs.Billed, 20)
+		s.rdb.AddHook(unlisted{t})
+		if sum := s.sum(t, BatchAccount("b1")); sum.Spent != 20 {
+			t.Errorf("%s spent, want 20", sum.Spent)
+		}
+		if none, err := s.Sums(t.Context(), s.rdb, BatchAccount("b2")); err != nil || len(none) > 0 {
+			t.Errorf("a batch that has spent nothing has %v, %v", none, err)
+		}
+	})
+}
+
+// unlisted tells of accounts that are listed.
+type unlisted struct{ testing.TB }
+
+func (u unlisted) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (u unlisted) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (u unlisted) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == "smembers" {
+			u.Error("all accounts were listed")
+		}
+		return next(ctx, cmd)
 	}
 }

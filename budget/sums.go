@@ -48,16 +48,16 @@ func (s *Sum) Left() jobs.USD { return max(0, s.Limit-s.Spent-s.Held) }
 // or of all accounts. A configured budget is listed even if nothing was spent
 // in its present turn. They are sorted by account and turn.
 func (l *Ledger) Sums(ctx context.Context, rdb redis.Cmdable, names ...string) ([]Sum, error) {
-	keys, err := rdb.SMembers(ctx, l.accounts).Result()
+	keys, err := l.accountKeys(ctx, rdb, names)
 	if err != nil {
-		return nil, fmt.Errorf("listing the ledger's accounts: %w", err)
+		return nil, err
 	}
 	limits, err := l.Limits(ctx, rdb)
 	if err != nil {
 		return nil, err
 	}
 	found := make(map[string]*redis.MapStringStringCmd, len(keys))
-	for chunk := range slices.Chunk(slices.DeleteFunc(keys, func(k string) bool { return !l.wanted(k, names) }), 1000) {
+	for chunk := range slices.Chunk(keys, 1000) {
 		_, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for _, key := range chunk {
 				found[key] = p.HGetAll(ctx, key)
@@ -70,7 +70,9 @@ func (l *Ledger) Sums(ctx context.Context, rdb redis.Cmdable, names ...string) (
 	}
 	sums := make(map[string]*Sum, len(found)+len(l.budgets))
 	for key, fields := range found {
-		sums[key] = l.sum(key, fields.Val())
+		if len(fields.Val()) > 0 {
+			sums[key] = l.sum(key, fields.Val())
+		}
 	}
 	for _, f := range l.budgets {
 		a := f.at(time.Now())
@@ -92,6 +94,25 @@ func (l *Ledger) Sums(ctx context.Context, rdb redis.Cmdable, names ...string) (
 		return cmp.Or(strings.Compare(a.Account, b.Account), strings.Compare(a.Turn, b.Turn))
 	})
 	return list, nil
+}
+
+// accountKeys are the keys of the named accounts, or of all. Batches have one
+// each, which is not looked for among those of all the others.
+func (l *Ledger) accountKeys(ctx context.Context, rdb redis.Cmdable, names []string) ([]string, error) {
+	var keys []string
+	for _, name := range names {
+		if strings.HasPrefix(name, BatchAccount("")) {
+			keys = append(keys, l.accountKey(name))
+		}
+	}
+	if len(keys) > 0 && len(keys) == len(names) {
+		return keys, nil
+	}
+	keys, err := rdb.SMembers(ctx, l.accounts).Result()
+	if err != nil {
+		return nil, fmt.Errorf("listing the ledger's accounts: %w", err)
+	}
+	return slices.DeleteFunc(keys, func(k string) bool { return !l.wanted(k, names) }), nil
 }
 
 // Limits are those that were set, in millionths of a dollar by account: another

@@ -37,7 +37,7 @@ func TestJSONLLines(t *testing.T) {
 		`r.jsonl:3: its member "text" is empty; put text in it or leave it out`,
 		"r.jsonl:4: malformed JSON at column 11: unexpected end of JSON input; correct the line",
 		`r.jsonl:5: is a string and not an object; write it as {"text": "..."}`,
-		"r.jsonl:8: is larger than 60000 bytes; split it, or raise the limit of a document",
+		"r.jsonl:8: is larger than 60000 bytes; split it",
 	}
 	if diff := cmp.Diff(wantProblems, problems); diff != "" {
 		t.Error(diff)

@@ -109,7 +109,7 @@ func TestABadDocumentNeverStopsTheGoodOnes(t *testing.T) {
 		"1-empty.txt: is empty; put text in it or leave it out",
 		"2-binary.txt: is binary data, not text; convert it to text or leave it out",
 		"3-office.txt: is an old office document, or an encrypted one; save it as DOCX, XLSX or PDF, without a password",
-		"4-large.txt: has 2000 bytes, more than the limit of 1000 bytes; split it, or raise the limit of a document",
+		"4-large.txt: has 2000 bytes, more than the limit of 1000 bytes; split it",
 		"5-broken.json:2: malformed JSON at column 5: invalid character '}' looking for beginning of object key string; correct it",
 		"6-page.html: is a page without text; save it from a browser, after its scripts have run",
 		"7-none.jsonl: is empty; put text in it or leave it out",

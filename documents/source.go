@@ -124,7 +124,7 @@ func (s *source) tooLarge(line int, size int64) bool {
 	if size > 0 {
 		reason = fmt.Sprintf("has %s, more than the limit of %s", mebibytes(size), mebibytes(int64(s.config.MaxBody)))
 	}
-	return s.problem(line, reason, "split it, or raise the limit of a document")
+	return s.problem(line, reason, "split it")
 }
 
 func mebibytes(n int64) string {

@@ -205,6 +205,9 @@ type Progress struct {
 	Queued  int64  `json:"queued"`  // waiting for a worker
 	Running int64  `json:"running"` // on loan to a worker, or deferred
 	Dead    int64  `json:"dead"`    // dead letters not replayed or dropped
+
+	// Unpriced says that nobody knows what some of it has cost.
+	Unpriced bool `json:"-"`
 }
 
 // Done is the number of jobs that have an outcome.

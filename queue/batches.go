@@ -40,6 +40,10 @@ type manifest struct {
 	// another knows then that the record of deliveries begins anew.
 	Dealt bool `json:"dealt,omitempty"`
 
+	// Unpriced is set before the first outcome is stored of which nobody knows
+	// what it has cost.
+	Unpriced bool `json:"unpriced,omitempty"`
+
 	// Removed is set once the batch is being taken away, for good: nothing about
 	// it changes any more.
 	Removed bool `json:"removed,omitempty"`
@@ -191,6 +195,26 @@ func (q *Queue) Batches(ctx context.Context) ([]*jobs.Batch, error) {
 			return nil, fmt.Errorf("listing batches: %w", context.Cause(ctx))
 		}
 	}
+}
+
+// unpriced notes, once, that nobody knows what the batch has cost, so that who
+// looks at it need not read its outcomes for that.
+func (q *Queue) unpriced(ctx context.Context, batch string) error {
+	if _, noted := q.noted.Load(batch); noted {
+		return nil
+	}
+	_, err := q.update(ctx, batch, func(m *manifest) error {
+		if m.Unpriced {
+			return errUnchanged
+		}
+		m.Unpriced = true
+		return nil
+	})
+	if err == nil || errors.Is(err, ErrNoBatch) || errors.Is(err, errNewer) { // nobody would read it
+		q.noted.Store(batch, true)
+		return nil
+	}
+	return err
 }
 
 // SetBudget changes the batch's own limit; 0 takes it away. A batch that is

@@ -84,3 +84,49 @@ func BenchmarkFetchOutcomeAck(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkReplay runs dead letters again, as many side by side as enqueue dead
+// replay does.
+func BenchmarkReplay(b *testing.B) {
+	benchmark(b, func(b *testing.B, w *world) {
+		w.fill(b, b.N)
+		w.buryAll(w.source("w1"), b.N)
+		b.ResetTimer()
+		w.replayAll(w.q)
+	})
+}
+
+// replayAll replays all letters there are, many side by side.
+func (w *world) replayAll(q *Queue) {
+	free := make(chan struct{}, 64)
+	var wg sync.WaitGroup
+	for l, err := range q.Dead(w.ctx, DeadFilter{}) {
+		w.must(err)
+		free <- struct{}{}
+		wg.Go(func() {
+			if err := q.Replay(w.ctx, l); err != nil {
+				w.Error(err)
+			}
+			<-free
+		})
+	}
+	wg.Wait()
+}
+
+// buryAll lends n jobs and has all of them die.
+func (w *world) buryAll(s *Source, n int) {
+	var wg sync.WaitGroup
+	for left := n; left > 0; {
+		got, err := s.Next(w.ctx, min(left, 256))
+		w.must(err)
+		left -= len(got)
+		for _, d := range got {
+			wg.Go(func() {
+				if err := d.Done(w.ctx, death(d, jobs.InvalidRequest)); err != nil {
+					w.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}

@@ -145,7 +145,6 @@ func (q *Queue) requeue(ctx context.Context, l *jobs.DeadLetter) error {
 			return err // the replay is over already
 		}
 		expect(mark, newest(before))
-		_, err = publishAll(ctx, q.js, []*nats.Msg{job, mark})
-		return err
+		return q.runs.put(ctx, job, mark)
 	})
 }

@@ -71,7 +71,7 @@ func (s *Source) drainGroup(ctx context.Context, l *live) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		entries, ended = append(entries, &entry{msg: m}), append(ended, d)
+		entries, ended = append(entries, &entry{msgs: []*nats.Msg{m}}), append(ended, d)
 	}
 	if len(entries) == 0 {
 		return len(got), nil

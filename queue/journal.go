@@ -22,14 +22,23 @@ type journal struct {
 	next *group // still open to join
 }
 
-// entry is a record and what became of it.
+// entry is a record and what became of it. Most are one message; those of
+// several are stored whole or not at all.
 type entry struct {
-	msg *nats.Msg
-	err error
+	msgs []*nats.Msg
+	err  error
+}
+
+func (e *entry) size() (bytes int) {
+	for _, m := range e.msgs {
+		bytes += len(m.Data) + len(m.Subject)
+	}
+	return bytes
 }
 
 type group struct {
 	entries []*entry
+	msgs    int
 	bytes   int
 	done    chan struct{}
 }
@@ -40,8 +49,8 @@ func newJournal(js jetstream.JetStream, s jetstream.Stream, r *room) *journal {
 
 // put stores one record and returns when the broker has it. Errors are those
 // of publishAll. When ctx ends first the record may still be stored.
-func (j *journal) put(ctx context.Context, m *nats.Msg) error {
-	e := &entry{msg: m}
+func (j *journal) put(ctx context.Context, msgs ...*nats.Msg) error {
+	e := &entry{msgs: msgs}
 	g, first := j.join(e)
 	if first {
 		j.lead(g)
@@ -59,13 +68,14 @@ func (j *journal) put(ctx context.Context, m *nats.Msg) error {
 func (j *journal) join(e *entry) (g *group, first bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	size := len(e.msg.Data) + len(e.msg.Subject)
+	size := e.size()
 	g = j.next
-	if g == nil || len(g.entries) == groupMessages || g.bytes+size > groupBytes {
+	if g == nil || g.msgs+len(e.msgs) > groupMessages || g.bytes+size > groupBytes {
 		g, first = &group{done: make(chan struct{})}, true
 		j.next = g
 	}
 	g.entries = append(g.entries, e)
+	g.msgs += len(e.msgs)
 	g.bytes += size
 	return g, first
 }
@@ -93,13 +103,13 @@ const fewEntries = 16
 // commit stores the entries together. One conflict refuses them all, so then
 // each is tried alone.
 func (j *journal) commit(ctx context.Context, entries []*entry) {
-	if len(entries) < fewEntries {
+	msgs := make([]*nats.Msg, 0, len(entries))
+	for _, e := range entries {
+		msgs = append(msgs, e.msgs...)
+	}
+	if len(entries) == 1 || len(msgs) < fewEntries && len(msgs) == len(entries) { // otherwise each is a batch of its own
 		j.each(ctx, entries)
 		return
-	}
-	msgs := make([]*nats.Msg, len(entries))
-	for i, e := range entries {
-		msgs[i] = e.msg
 	}
 	err := j.publish(ctx, msgs)
 	if refused(err) {
@@ -111,11 +121,16 @@ func (j *journal) commit(ctx context.Context, entries []*entry) {
 	}
 }
 
-// each stores the entries independently.
+// each stores the entries independently, those of several messages one after the
+// other: the broker has only so many atomic batches at a time.
 func (j *journal) each(ctx context.Context, entries []*entry) {
 	var wg sync.WaitGroup
 	for _, e := range entries {
-		wg.Go(func() { e.err = j.publish(ctx, []*nats.Msg{e.msg}) })
+		if len(e.msgs) > 1 {
+			e.err = j.publish(ctx, e.msgs)
+			continue
+		}
+		wg.Go(func() { e.err = j.publish(ctx, e.msgs) })
 	}
 	wg.Wait()
 }

@@ -13,7 +13,7 @@ func (q *Queue) Progress(ctx context.Context, id string) (jobs.Progress, error) 
 	if err != nil {
 		return jobs.Progress{}, err
 	}
-	p := jobs.Progress{State: m.State, Reason: m.Reason, Total: m.Total}
+	p := jobs.Progress{State: m.State, Reason: m.Reason, Total: m.Total, Unpriced: m.Unpriced}
 	if !m.Sealed {
 		cursor, _, err := q.cursorOf(ctx, id)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +22,7 @@ type Queue struct {
 	js jetstream.JetStream
 
 	jobs     jetstream.Stream
+	runs     *journal // in jobs, of letters that are replayed
 	outcomes *journal
 	dead     *journal
 	waste    *journal
@@ -37,6 +39,7 @@ type Queue struct {
 	consumers atomic.Int64              // of jobs, when last counted
 	room      *room
 	claims    sightings // of other processes
+	noted     sync.Map  // batches that are noted to be unpriced
 
 	mostBody   int // bytes of one message
 	groupBytes int // at the most, of a group of jobs
@@ -78,6 +81,7 @@ func (q *Queue) bind(ctx context.Context) error {
 	if err := cmp.Or(outdated(q.jobs), known(q.jobs)); err != nil {
 		return err
 	}
+	q.runs = newJournal(q.js, q.jobs, newRoom()) // that there is none for jobs says nothing of outcomes
 	q.groupBytes = groupBytes
 	if most := q.jobs.CachedInfo().Config.MaxBytes; most > 0 {
 		q.groupBytes = min(groupBytes, int(most/8)) // a group must find room whole

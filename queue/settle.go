@@ -24,6 +24,11 @@ func (q *Queue) settle(ctx context.Context, j *jobs.Job, o *jobs.Outcome, patien
 	}
 	var won bool
 	err = q.insist(ctx, string(j.ID), patience, func() (err error) {
+		if o.CostUnknown() {
+			if err = q.unpriced(ctx, j.Batch); err != nil {
+				return err
+			}
+		}
 		if err = q.stow(ctx, m); err == nil {
 			won, err = q.compete(ctx, m, j)
 		}

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 
 	"github.com/drover-batch/drover/jobs"
-	"github.com/drover-batch/drover/queue"
 )
 
 // bill is what something has cost, or that nobody knows: null for scripts.
@@ -32,18 +30,4 @@ func (b bill) short() string {
 		return b.String()
 	}
 	return cents(b.cost)
-}
-
-// unpriced reports whether nobody knows the price of what a batch has asked, by
-// the first of its outcomes that asked anything.
-func unpriced(ctx context.Context, q *queue.Queue, batch string) (bool, error) {
-	for o, err := range q.Outcomes(ctx, batch) {
-		if err != nil {
-			return false, err
-		}
-		if len(o.Attempts) > 0 {
-			return o.CostUnknown(), nil
-		}
-	}
-	return false, nil
 }

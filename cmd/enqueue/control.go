@@ -65,7 +65,8 @@ func newCancel(c *cli) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if _, err := s.Queue.Cancel(ctx, b.ID); err != nil {
+		cancel := func() error { _, err := s.Queue.Cancel(ctx, b.ID); return err }
+		if err := meanwhile(cancel, func() { c.tellLeft(ctx, s, b) }); err != nil {
 			return err
 		}
 		ended, err := s.Queue.Ended(ctx, b.ID)
@@ -85,9 +86,17 @@ func newCancel(c *cli) *cobra.Command {
 	})
 }
 
+// tellLeft tells how much of a batch is still to be given up.
+func (c *cli) tellLeft(ctx context.Context, s *wire.Servers, b *jobs.Batch) {
+	if p, err := s.Queue.Progress(ctx, b.ID); err == nil {
+		c.say("%s to go", jobs.Counted(p.Queued+p.Running, "document"))
+	}
+}
+
 func newRemove(c *cli) *cobra.Command {
 	return c.onBatch("remove BATCH", "Take a batch that is over away, with its outcomes", func(ctx context.Context, s *wire.Servers, b *jobs.Batch) error {
-		if err := s.Queue.Remove(ctx, b.ID); err != nil {
+		remove := func() error { return s.Queue.Remove(ctx, b.ID) }
+		if err := meanwhile(remove, func() { c.say("still removing %s", b.ID) }); err != nil {
 			return err
 		}
 		c.say("removed %s, its outcomes and dead letters: what it has cost still counts", b.ID)

@@ -19,7 +19,7 @@ import (
 func newDeadReplay(c *cli) *cobra.Command {
 	return c.onLetters("replay", "Run dead letters again, each as a new run of the same job",
 		func(ctx context.Context, q *queue.Queue, l *jobs.DeadLetter) error { return q.Replay(ctx, l) },
-		"replayed %d; the batch is live again")
+		"replayed %d: they wait for a worker")
 }
 
 func newDeadDrop(c *cli) *cobra.Command {
@@ -76,8 +76,9 @@ func (c *cli) onLetters(verb, short string, do func(context.Context, *queue.Queu
 }
 
 // abreast is how many letters are seen to at a time. Each takes several writes
-// that the broker has to have on disk one after the other.
-const abreast = 32
+// that the broker has to have on disk one after the other; those of many go
+// together.
+const abreast = 64
 
 // eachLetter does something to letters, several at a time, and returns to how
 // many. Those of a batch that was cancelled, or whose deadline has gone by, keep

@@ -40,6 +40,7 @@ type feeder struct {
 
 	only      map[string]bool // the custom ids to take; nil for all
 	silent    bool            // the problems have been reported
+	shown     bool            // a display shows how far it has come
 	kept      bool            // it was said what the batch keeps
 	demanding bool            // answers are checked
 }
@@ -63,8 +64,16 @@ func (f *feeder) check(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// read yields the documents that the prompt can be asked about.
+// read yields the documents that the prompt can be asked about, and tells how
+// far it has come where nobody else does.
 func (f *feeder) read(ctx context.Context) iter.Seq2[documents.Item, *documents.Problem] {
+	if f.shown {
+		return f.suitable(ctx)
+	}
+	return soFar(f.suitable(ctx), func(done int) { f.say("%s read so far", jobs.Counted(done, "document")) })
+}
+
+func (f *feeder) suitable(ctx context.Context) iter.Seq2[documents.Item, *documents.Problem] {
 	return func(yield func(documents.Item, *documents.Problem) bool) {
 		for item, problem := range f.reader.Read(ctx, f.input.paths...) {
 			if problem == nil {

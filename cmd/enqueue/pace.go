@@ -17,18 +17,20 @@ type snapshot struct {
 }
 
 // pace estimates the rate of completion: an average over about the last ten
-// seconds, so that it follows a limit that changes and ignores a hiccup.
+// seconds, so that it follows a limit that changes and ignores a hiccup. At first
+// it is the average since anything was done: a batch begins slowly.
 type pace struct {
-	at   time.Time
-	done int64
-	rate float64 // per second; 0 while unknown
+	began time.Time
+	at    time.Time
+	done  int64
+	rate  float64 // per second; 0 while unknown
 }
 
 const paceWindow = 10 * time.Second
 
 func (p *pace) update(done int64, now time.Time) {
-	if p.at.IsZero() {
-		p.at, p.done = now, done
+	if p.at.IsZero() || p.rate == 0 && done == p.done {
+		p.began, p.at, p.done = now, now, done
 		return
 	}
 	passed := now.Sub(p.at)
@@ -36,12 +38,8 @@ func (p *pace) update(done int64, now time.Time) {
 		return
 	}
 	current := max(0, float64(done-p.done)/passed.Seconds())
-	if p.rate == 0 {
-		p.rate = current
-	} else {
-		weight := min(1, float64(passed)/float64(paceWindow))
-		p.rate += weight * (current - p.rate)
-	}
+	weight := min(1, float64(passed)/float64(min(paceWindow, now.Sub(p.began))))
+	p.rate += weight * (current - p.rate)
 	p.at, p.done = now, done
 }
 

@@ -37,6 +37,28 @@ func TestPaceFollowsARateThatChanges(t *testing.T) {
 	}
 }
 
+// A batch of which a handful was done in its first moment was said to take four
+// times as long as it did, for half a minute.
+func TestSlowBeginningIsSoonForgotten(t *testing.T) {
+	t.Parallel()
+	var p pace
+	now, done := time.Now(), int64(37_432)
+	tick := func(n int64) {
+		now, done = now.Add(lookEvery), done+n
+		p.update(done, now)
+	}
+	for range 12 {
+		tick(0) // nobody is at work yet
+	}
+	tick(5)
+	for range 5 * int(time.Second/lookEvery) {
+		tick(250)
+	}
+	if p.rate < 900 || p.rate > 1100 {
+		t.Errorf("after five seconds at 1000/s the rate is %.0f", p.rate)
+	}
+}
+
 func TestProgressTellsWhatIsKnown(t *testing.T) {
 	t.Parallel()
 	known := &pace{rate: 4.2}

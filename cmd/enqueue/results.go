@@ -29,6 +29,7 @@ type target struct {
 	talk   bool // conversations with tools too
 	csv    bool // a table, whatever the batch came as
 	stdout io.Writer
+	say    func(format string, args ...any) // how far the writing has come
 
 	lines, errorLines int64
 }
@@ -158,7 +159,8 @@ func (t *target) copy(ctx context.Context, q *queue.Queue, batch string, sum *su
 		plain = table
 	}
 	openAI := documents.NewBatchResults(answers, failures)
-	for o, err := range q.Outcomes(ctx, batch) {
+	outcomes := soFar(q.Outcomes(ctx, batch), func(done int) { t.say("%s written so far", jobs.Counted(done, "result")) })
+	for o, err := range outcomes {
 		if err != nil {
 			return fmt.Errorf("reading the outcomes of batch %s: %w", batch, err)
 		}
@@ -197,7 +199,7 @@ func (t *target) told() string {
 }
 
 func newResults(c *cli) *cobra.Command {
-	t := &target{stdout: c.out}
+	t := &target{stdout: c.out, say: c.say}
 	format := "auto"
 	cmd := &cobra.Command{
 		Use:   "results BATCH",

@@ -70,7 +70,7 @@ func (c *cli) run(ctx context.Context, r *runFlags, paths []string) error {
 	if err != nil {
 		return err
 	}
-	target := &target{out: r.out, errors: r.errors, stdout: c.out}
+	target := &target{out: r.out, errors: r.errors, stdout: c.out, say: c.say}
 	if err := target.spares(paths); err != nil {
 		return misused(err)
 	}

@@ -132,6 +132,7 @@ var errOver = errors.New("the batch is over")
 func (s *session) work(ctx context.Context) (why, err error) {
 	d := newDisplay(s.err, plain(s.batch.Name), s.unpriced())
 	defer d.close()
+	s.feeder.shown = true
 	s.feeder.say = func(format string, args ...any) { tell(d, format, args...) }
 	s.feeder.report = func(p *documents.Problem) { s.feeder.say("left out: %s", p) }
 	wire.SpareCollector()

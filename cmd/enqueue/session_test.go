@@ -25,7 +25,7 @@ func TestBatchFileThatWasNotReadAgainKeepsItsForm(t *testing.T) {
 	answerOne(t, servers.Queue, b, jobs.Document{Endpoint: "/v1/chat/completions"}, `{"object":"chat.completion"}`)
 	out := filepath.Join(t.TempDir(), "output.jsonl")
 	var said bytes.Buffer
-	s := &session{cli: &cli{err: &said}, cfg: cfg, batch: b, servers: servers, target: &target{out: out}, feeder: &feeder{}}
+	s := &session{cli: &cli{err: &said}, cfg: cfg, batch: b, servers: servers, target: &target{out: out, say: func(string, ...any) {}}, feeder: &feeder{}}
 	if err := s.conclude(t.Context(), wire.ErrStopped); !hasCode(err, exitInterrupted) {
 		t.Errorf("it ended with %v", err)
 	}

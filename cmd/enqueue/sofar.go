@@ -9,8 +9,8 @@ import (
 const sayEvery = 5 * time.Second
 
 // soFar passes a sequence on and tells now and then how many are done.
-func soFar[T any](all iter.Seq2[T, error], tell func(done int)) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
+func soFar[T, E any](all iter.Seq2[T, E], tell func(done int)) iter.Seq2[T, E] {
+	return func(yield func(T, E) bool) {
 		done, told := 0, time.Now()
 		for v, err := range all {
 			if time.Since(told) >= sayEvery {
@@ -21,6 +21,22 @@ func soFar[T any](all iter.Seq2[T, error], tell func(done int)) iter.Seq2[T, err
 				return
 			}
 			done++
+		}
+	}
+}
+
+// meanwhile does something and tells now and then how far that has come.
+func meanwhile(do func() error, tell func()) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	ticker := time.NewTicker(sayEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-ticker.C:
+			tell()
 		}
 	}
 }

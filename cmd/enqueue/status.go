@@ -98,7 +98,7 @@ func (c *cli) status(ctx context.Context, s *wire.Servers, list []*jobs.Batch, n
 	}
 	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 	for i, b := range list {
-		st, err := look(ctx, s, b, nil)
+		st, err := look(ctx, s, b)
 		if err == nil && named {
 			st.Checked, err = rungsOf(ctx, s.Queue, b)
 		}
@@ -122,9 +122,8 @@ func (c *cli) status(ctx context.Context, s *wire.Servers, list []*jobs.Batch, n
 	return table.Flush()
 }
 
-// look tells how a batch stands, given how it stood before, nil if nobody has
-// looked: that its price is unknown is found out once.
-func look(ctx context.Context, s *wire.Servers, b *jobs.Batch, before *standing) (*standing, error) {
+// look tells how a batch stands.
+func look(ctx context.Context, s *wire.Servers, b *jobs.Batch) (*standing, error) {
 	p, err := s.Queue.Progress(ctx, b.ID)
 	if err != nil {
 		return nil, err
@@ -133,15 +132,5 @@ func look(ctx context.Context, s *wire.Servers, b *jobs.Batch, before *standing)
 	if err != nil {
 		return nil, err
 	}
-	paid := bill{cost: cost}
-	switch {
-	case cost > 0 || p.Done() == 0:
-	case before != nil && before.Done > 0:
-		paid.unknown = before.Cost.unknown
-	default:
-		if paid.unknown, err = unpriced(ctx, s.Queue, b.ID); err != nil {
-			return nil, err
-		}
-	}
-	return &standing{b.ID, b.Name, b.Tenant, b.Chain, dollars(b.Budget), paid, dollars(ambiguous), p, p.Done(), nil, ambiguous}, nil
+	return &standing{b.ID, b.Name, b.Tenant, b.Chain, dollars(b.Budget), bill{cost, cost == 0 && p.Unpriced}, dollars(ambiguous), p, p.Done(), nil, ambiguous}, nil
 }

@@ -109,7 +109,7 @@ func (c *cli) followBatch(ctx context.Context, s *wire.Servers, b *jobs.Batch) (
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
-		st, err := look(ctx, s, b, last)
+		st, err := look(ctx, s, b)
 		if ctx.Err() != nil {
 			return last, nil
 		}

@@ -228,12 +228,19 @@ func (s *Servers) open(ctx context.Context, c *config.Config, lay layOut) (err e
 // where none of them has put it there, the book's. The ambiguous part of it
 // nobody has confirmed: calls that broke off, or died with their worker.
 func (s *Servers) Spent(ctx context.Context, batch string) (spent, ambiguous jobs.USD, err error) {
+	epoch, err := lua.Compose(s.keys, s.Ledger.Module()).Epoch(ctx, s.Redis)
+	if err != nil {
+		return 0, 0, fmt.Errorf("looking for the sums: %w", err)
+	}
 	sums, err := s.Ledger.Sums(ctx, s.Redis, budget.BatchAccount(batch))
 	if err != nil {
 		return 0, 0, err
 	}
-	if len(sums) > 0 {
+	switch {
+	case len(sums) > 0:
 		return sums[0].Spent, sums[0].Presumed + sums[0].Ambiguous, nil
+	case epoch != "": // the sums are whole, and nothing is in them
+		return 0, 0, nil
 	}
 	return s.Queue.Spent(ctx, batch)
 }
