@@ -50,7 +50,7 @@ local NAMES = {
   'tlimit', 'tcap', 'tbare', 'tfrom', 'tleft', 'tbase', 'tdrain', 'tsince', 'tupto', 'thad',
 }
 local OF_TOKENS = #FIELDS + #EACH -- how many come before those of the tokens
-local TIMES = {'pause', 'shift', 'cut', 'stretch', 'line'}
+local TIMES = {'pause', 'cut', 'stretch', 'line'}
 local TIMES_EACH = {'next', 'cut', 'mark', 'bare', 'from', 'since'}
 local FRACTIONS = {share = true, rfound = true, tfound = true, rleft = true, rdrain = true, tdrain = true, rhad = true}
 
@@ -89,6 +89,13 @@ local function take(into, texts, fields, first)
   end
 end
 
+-- move puts times back, but for those that are not set.
+local function move(of, times, back)
+  for _, f in ipairs(times) do
+    if of[f] ~= 0 then of[f] = of[f] - back end
+  end
+end
+
 -- A clock that was put back moves all times with it, so nothing changes.
 local function quota(key, now)
   local q = loaded[key]
@@ -100,8 +107,10 @@ local function quota(key, now)
   take(q.t, q.was, EACH, OF_TOKENS)
   local back = q.at - now
   if back > 0 then
-    for _, f in ipairs(TIMES) do q[f] = q[f] - back end
-    for _, f in ipairs(TIMES_EACH) do q.r[f], q.t[f] = q.r[f] - back, q.t[f] - back end
+    q.shift = q.shift - back
+    move(q, TIMES, back)
+    move(q.r, TIMES_EACH, back)
+    move(q.t, TIMES_EACH, back)
     changed[q] = true
   end
   for _, d in ipairs({q.r, q.t}) do

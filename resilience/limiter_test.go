@@ -402,6 +402,23 @@ func TestOlderHeadersDoNotReplaceNewerOnes(t *testing.T) {
 	})
 }
 
+// Times that were not set were moved with the clock and counted as set from then
+// on: the limit was found to be nothing, which is none.
+func TestNoLimitWasFoundOnceTheClockWasPutBackByAMoment(t *testing.T) {
+	underQuota(t, Quota{}, func(t *testing.T, d *desk) {
+		d.needsTime()
+		for range 100 { // 600 a minute
+			d.leave(d.admit(newCall("a")), jobs.Attempt{})
+			d.pass(100 * time.Millisecond)
+		}
+		d.pass(-time.Millisecond)
+		d.leave(d.admit(newCall("a")), jobs.Attempt{Kind: jobs.RateLimited, RetryAfter: time.Second})
+		if f := d.quota().FoundRequests; f < 380 || f > 460 {
+			t.Errorf("found %v a minute, want about 420", f)
+		}
+	})
+}
+
 func TestCallsAtAnUnknownQuotaDoubleWithEachRoundOfAnswers(t *testing.T) {
 	underQuota(t, Quota{}, func(t *testing.T, d *desk) {
 		for round := 64; round <= 256; round *= 2 {
