@@ -282,7 +282,7 @@ func TestCallsAfterTheClockWasPutBackGiveTheirPlaceBack(t *testing.T) {
 	underQuota(t, Quota{Concurrent: 1}, func(t *testing.T, d *desk) {
 		d.needsTime()
 		d.leave(d.admit(newCall("a")), jobs.Attempt{})
-		d.pass(-time.Millisecond) // as after a failover to a server that is a little behind
+		d.pass(-101 * time.Millisecond) // as after a failover to a server that is a little behind
 		for range 3 {
 			d.leave(d.admit(newCall("a")), jobs.Attempt{})
 		}
@@ -411,7 +411,7 @@ func TestNoLimitWasFoundOnceTheClockWasPutBackByAMoment(t *testing.T) {
 			d.leave(d.admit(newCall("a")), jobs.Attempt{})
 			d.pass(100 * time.Millisecond)
 		}
-		d.pass(-time.Millisecond)
+		d.pass(-101 * time.Millisecond)
 		d.leave(d.admit(newCall("a")), jobs.Attempt{Kind: jobs.RateLimited, RetryAfter: time.Second})
 		if f := d.quota().FoundRequests; f < 380 || f > 460 {
 			t.Errorf("found %v a minute, want about 420", f)
