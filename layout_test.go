@@ -5,8 +5,10 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -126,4 +128,56 @@ func TestTheLayoutRuleObjects(t *testing.T) {
 			t.Errorf("%s importing %s: objection %q, want fine = %v", test.file, test.imported, got, test.fine)
 		}
 	}
+}
+
+// Pages name the tests that hold what they say, whole or by the beginning of
+// their name.
+func TestTestsThatPagesNameAreThere(t *testing.T) {
+	t.Parallel()
+	var pages, tests []string
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && name != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules"):
+			return filepath.SkipDir
+		case strings.HasSuffix(name, ".md"):
+			pages = append(pages, name)
+		case strings.HasSuffix(name, "_test.go"):
+			tests = append(tests, name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`)
+	var there []string
+	for _, name := range tests {
+		for _, found := range declared.FindAllStringSubmatch(text(t, name), -1) {
+			there = append(there, found[1])
+		}
+	}
+	mentioned := regexp.MustCompile("(?:-run '?|`)((?:Test|Fuzz|Benchmark)[A-Z]\\w+)")
+	named := 0
+	for _, page := range pages {
+		for _, found := range mentioned.FindAllStringSubmatch(text(t, page), -1) {
+			named++
+			if !slices.ContainsFunc(there, func(test string) bool { return strings.HasPrefix(test, found[1]) }) {
+				t.Errorf("%s names %s, which is no test", page, found[1])
+			}
+		}
+	}
+	if named < 70 {
+		t.Errorf("found %d names of tests only", named)
+	}
+}
+
+func text(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }

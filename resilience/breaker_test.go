@@ -245,12 +245,14 @@ func TestDeadProberFreesItsPlace(t *testing.T) {
 func TestLateResultsChangeNothing(t *testing.T) {
 	circuits(t, func(t *testing.T, d *desk) {
 		d.needsTime()
-		early, late := d.admit(newCall("a")), d.admit(newCall("a"))
+		early, good, late := d.admit(newCall("a")), d.admit(newCall("a")), d.admit(newCall("a"))
 		d.ends(5, "a", bad)
 		d.leave(early, jobs.Attempt{})
 		d.stands(Open)
 		d.pass(30 * time.Second)
 		d.ends(2, "a", jobs.Attempt{})
+		d.leave(good, jobs.Attempt{}) // would be the third
+		d.stands(HalfOpen)
 		d.leave(late, bad)
 		d.stands(HalfOpen)
 		d.ends(1, "a", jobs.Attempt{})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -303,7 +304,14 @@ func TestLimitThatWasSetOutlivesRedis(t *testing.T) {
 }
 
 func TestEachShareIsToldOnceForTheWholeFleet(t *testing.T) {
-	inWorld(t, limiting(config.Budget{Name: "acme", Tenant: "acme", Limit: jobs.Dollars(0.02), AlertAt: []float64{0.25, 0.5, 0.99}}), func(w *world) {
+	hook, posted := listener(t, http.StatusNoContent)
+	s := limiting(config.Budget{Name: "acme", Tenant: "acme", Limit: jobs.Dollars(0.02), AlertAt: []float64{0.25, 0.5, 0.99}})
+	usual := s.tune
+	s.tune = func(c *config.Config) {
+		usual(c)
+		c.Alerts.Webhook = hook.url
+	}
+	inWorld(t, s, func(w *world) {
 		events, err := w.client.NATS.SubscribeSync("drover.events.budget")
 		w.must(err)
 		w.submit(jobs.Batch{ID: "contracts"}, short(120)...)
@@ -311,6 +319,7 @@ func TestEachShareIsToldOnceForTheWholeFleet(t *testing.T) {
 		w.untilOver("contracts")
 		time.Sleep(2 * time.Minute)
 		var shares []float64
+		told := map[string]bool{}
 		for {
 			patience, cancel := context.WithTimeout(w.ctx, time.Second) // NextMsg shares timers between bubbles
 			msg, err := events.NextMsgWithContext(patience)
@@ -321,6 +330,10 @@ func TestEachShareIsToldOnceForTheWholeFleet(t *testing.T) {
 			var a Alerted
 			w.must(json.Unmarshal(msg.Data, &a))
 			shares = append(shares, a.Share)
+			told["POST application/json  "+string(msg.Data)] = true
+			if !w.log.says(a.Text) {
+				t.Errorf("no log says %q", a.Text)
+			}
 			if a.Type != "budget_alert" || a.Account != "budget:acme" || a.Limit != 0.02 || a.Spent < a.Limit*a.Share {
 				t.Errorf("got %s", msg.Data)
 			}
@@ -328,6 +341,14 @@ func TestEachShareIsToldOnceForTheWholeFleet(t *testing.T) {
 		slices.Sort(shares)
 		if !slices.Equal(shares, []float64{0.25, 0.5}) {
 			t.Errorf("told at %v", shares)
+		}
+		if len(posted) != len(shares) {
+			t.Errorf("%d alerts were posted to the webhook, %d told on NATS", len(posted), len(shares))
+		}
+		for range len(posted) {
+			if sent := <-posted; !told[sent] {
+				t.Errorf("posted %s, of which NATS was not told", sent)
+			}
 		}
 	})
 }

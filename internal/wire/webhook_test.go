@@ -20,6 +20,7 @@ func listener(t *testing.T, codes ...int) (*webhook, chan string) {
 		body, _ := io.ReadAll(r.Body)
 		got <- r.Method + " " + r.Header.Get("Content-Type") + " " + r.Header.Get("Authorization") + " " + string(body)
 		w.Header().Set("Location", "/elsewhere")
+		w.Header().Set("Connection", "close") // in a world nobody waits for idle ones to end
 		w.WriteHeader(codes[min(n, len(codes)-1)])
 		n++
 	}))
