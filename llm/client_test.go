@@ -322,6 +322,24 @@ func TestCompressedAnswersWereThrownAway(t *testing.T) {
 	}
 }
 
+// A worker died with all its calls of a response that is nested for ever: the
+// stack was used up, and nothing recovers from that.
+func TestEndlesslyNestedAnswersEndedTheWorker(t *testing.T) {
+	deep := `{"error":` + strings.Repeat("[", 30<<20)
+	for _, provider := range providers {
+		for _, status := range []int{200, 400} {
+			_, err := mustNew(t, model(provider), says(status, nil, deep)).Ask(t.Context(), prompt("x"), 0)
+			if f := failure(t, err); status == 200 && (f.Kind != jobs.Unreachable || f.Billing != jobs.Presumed) {
+				t.Errorf("%s: %v, %s", provider, f, f.Billing)
+			}
+		}
+	}
+	wide := `{"choices":[{"message":{"content":"Hi"}}],"usage":{"prompt_tokens":3,"completion_tokens":2},"x":[` + strings.Repeat("[],", mostLevels) + `[]]}`
+	if _, err := mustNew(t, model("openai"), says(200, nil, wide)).Ask(t.Context(), prompt("x"), 0); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAnswerBehindAByteOrderMarkIsRead(t *testing.T) {
 	const mark = "\ufeff"
 	a, err := mustNew(t, model("openai"), says(200, nil, mark+`{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2}}`)).Ask(t.Context(), prompt("x"), 0)
