@@ -207,7 +207,7 @@ func appendBlocks(b []byte, m *jobs.Message) []byte {
 // arguments must be an object here; a model that wrote something else gets to
 // see an empty one beside the error its call was answered with.
 func arguments(call jobs.ToolCall) string {
-	if gjson.Valid(call.Arguments) && gjson.Parse(call.Arguments).IsObject() {
+	if valid([]byte(call.Arguments)) && gjson.Parse(call.Arguments).IsObject() {
 		return call.Arguments
 	}
 	return "{}"

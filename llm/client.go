@@ -217,9 +217,18 @@ func (c *Client) complete(a *jobs.Answer, resp *response, req *jobs.Request) {
 	if a.Body == nil {
 		a.Body = resp.body
 	}
-	if a.Usage.Total() == 0 {
+	c.estimate(a, resp, req)
+}
+
+// estimate fills in what the provider did not say of its usage, or cannot mean.
+func (c *Client) estimate(a *jobs.Answer, resp *response, req *jobs.Request) {
+	_, vectors := c.wire.(*embeddings)
+	silent := a.Usage.Total() == 0
+	if silent || a.Usage.Output == 0 && !vectors && (a.Text != "" || len(a.Calls) > 0) {
 		// No token is shorter than a byte.
-		a.Estimated = true
-		a.Usage = jobs.Usage{Input: c.Tokens(req), Output: min(int64(len(resp.body)), int64(c.limit(req, 0)))}
+		a.Usage.Output, a.Estimated = min(int64(len(resp.body)), int64(c.limit(req, 0))), true
+	}
+	if a.Usage.Input == 0 {
+		a.Usage.Input, a.Estimated = c.Tokens(req), true
 	}
 }

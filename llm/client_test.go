@@ -226,6 +226,40 @@ func TestUsageIsNeverSilentlyNothing(t *testing.T) {
 	}
 }
 
+// An answer whose usage told the input alone, or a uint32 of -1 for the output,
+// was booked as if that half had cost nothing, or everything.
+func TestHalfAUsageWasTakenForAllOfIt(t *testing.T) {
+	for _, row := range []struct {
+		usage         string
+		input, output bool // whether they are estimated
+	}{
+		{`{"prompt_tokens":7,"completion_tokens":2}`, false, false},
+		{`{"prompt_tokens":7}`, false, true},
+		{`{"prompt_tokens":7,"completion_tokens":-1}`, false, true},
+		{`{"prompt_tokens":7,"completion_tokens":4294967295}`, false, true},
+		{`{"prompt_tokens":4294967295,"completion_tokens":2}`, true, false},
+		{`{"completion_tokens":2}`, true, false},
+	} {
+		body := `{"choices":[{"message":{"content":"` + strings.Repeat("word ", 50) + `"},"finish_reason":"stop"}],"usage":` + row.usage + `}`
+		c := mustNew(t, model("openai"), says(200, nil, body))
+		want := jobs.Usage{Input: 7, Output: 2}
+		if row.input {
+			want.Input = c.Tokens(prompt("x"))
+		}
+		if row.output {
+			want.Output = int64(len(body))
+		}
+		a, err := c.Ask(t.Context(), prompt("x"), 0)
+		if err != nil || a.Usage != want || a.Estimated != (row.input || row.output) {
+			t.Errorf("%s: %+v, %v, want %+v", row.usage, a, err, want)
+		}
+	}
+	silent := says(200, nil, `{"choices":[{"message":{"content":""},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":0}}`)
+	if a, err := mustNew(t, model("openai"), silent).Ask(t.Context(), prompt("x"), 0); err != nil || a.Usage.Output != 0 || a.Estimated {
+		t.Errorf("of nothing: %+v, %v", a, err)
+	}
+}
+
 func TestWithheldAnswersWerePaidFor(t *testing.T) {
 	for _, row := range []struct{ provider, endpoint, body string }{
 		{"openai", "", `{"choices":[{"message":{"content":null,"refusal":"No."},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":3}}`},
@@ -319,6 +353,24 @@ func TestCompressedAnswersWereThrownAway(t *testing.T) {
 	bomb := gzipped(strings.Repeat("x", 10_000))
 	if _, err := readAll(&http.Response{ContentLength: -1, Body: io.NopCloser(strings.NewReader(bomb))}, 1000); !errors.Is(err, errTooLarge) {
 		t.Errorf("10,000 bytes within 1,000: %v", err)
+	}
+}
+
+// A worker died with all its calls of a response that is nested for ever: the
+// stack was used up, and nothing recovers from that.
+func TestEndlesslyNestedAnswersEndedTheWorker(t *testing.T) {
+	deep := `{"error":` + strings.Repeat("[", 30<<20)
+	for _, provider := range providers {
+		for _, status := range []int{200, 400} {
+			_, err := mustNew(t, model(provider), says(status, nil, deep)).Ask(t.Context(), prompt("x"), 0)
+			if f := failure(t, err); status == 200 && (f.Kind != jobs.Unreachable || f.Billing != jobs.Presumed) {
+				t.Errorf("%s: %v, %s", provider, f, f.Billing)
+			}
+		}
+	}
+	wide := `{"choices":[{"message":{"content":"Hi"}}],"usage":{"prompt_tokens":3,"completion_tokens":2},"x":[` + strings.Repeat("[],", mostLevels) + `[]]}`
+	if _, err := mustNew(t, model("openai"), says(200, nil, wide)).Ask(t.Context(), prompt("x"), 0); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -27,7 +27,7 @@ type complaint struct {
 const mostComplaint = 16 << 10
 
 func complaintOf(body []byte) complaint {
-	if !gjson.ValidBytes(body) {
+	if !valid(body) {
 		return complaint{}
 	}
 	return complaintIn(gjson.ParseBytes(body))
@@ -75,7 +75,7 @@ func (c *complaint) behind(raw gjson.Result) {
 		return
 	}
 	said := complaint{message: shorten(raw.Str, mostComplaint)}
-	if gjson.Valid(raw.Str) {
+	if valid([]byte(raw.Str)) {
 		said = complaintIn(gjson.Parse(raw.Str))
 	}
 	if said.message != "" {

@@ -3,6 +3,7 @@ package llm
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -79,10 +80,23 @@ func object(model string, body []byte) (gjson.Result, *jobs.Failure) {
 	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) {
 		return root, jobs.Failf(jobs.Unreachable, "%s answered with a web page: correct its base_url, or see which proxy answers in its place", model)
 	}
-	if !gjson.ValidBytes(body) || !root.IsObject() {
+	if !valid(body) || !root.IsObject() {
 		return root, jobs.Failf(jobs.Unreachable, "the answer of %s is not a whole JSON object", model)
 	}
 	return root, nil
+}
+
+// mostLevels is how deep encoding/json goes into arrays and objects.
+const mostLevels = 10_000
+
+// valid reports whether a text is JSON of at most mostLevels. gjson has no
+// such bound: it goes down by recursion, and a stack that is used up ends the
+// whole process.
+func valid(text []byte) bool {
+	if bytes.Count(text, []byte("["))+bytes.Count(text, []byte("{")) > mostLevels {
+		return json.Valid(text)
+	}
+	return gjson.ValidBytes(text)
 }
 
 // reported makes the failure of an answer that lacks its content: some
@@ -110,8 +124,8 @@ func (c *Client) excerpt(body []byte) []byte {
 	if len(body) == 0 {
 		return nil
 	}
-	if len(body) <= most && gjson.ValidBytes(body) {
-		if clean := []byte(c.scrub(string(body))); gjson.ValidBytes(clean) {
+	if len(body) <= most && valid(body) {
+		if clean := []byte(c.scrub(string(body))); valid(clean) {
 			return clean
 		}
 	}

@@ -162,10 +162,14 @@ func chatUsage(u gjson.Result) jobs.Usage {
 	return usage
 }
 
+// mostTokens is ten times what the largest models take, and far less than the -1
+// of a server that has no sign for it.
+const mostTokens = 100_000_000
+
 // count reads a number of tokens. One that no model could have used reads as
-// absent, so that arithmetic with money cannot overflow.
+// absent: it would use up every budget and hold up the quota for days.
 func count(v gjson.Result) int64 {
-	if n := v.Int(); n > 0 && n < 1<<32 {
+	if n := v.Int(); n > 0 && n <= mostTokens {
 		return n
 	}
 	return 0

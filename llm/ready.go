@@ -155,7 +155,7 @@ var usualTiers = []string{"auto", "default", "flex", "standard", "on_demand"}
 // members finds the controlled fields of a body. A name that appears twice, or
 // in another case, is refused: servers differ in which one they believe.
 func members(body []byte) (fields, *jobs.Failure) {
-	if !gjson.ValidBytes(body) || !gjson.ParseBytes(body).IsObject() {
+	if !valid(body) || !gjson.ParseBytes(body).IsObject() {
 		return nil, jobs.Failf(jobs.InvalidRequest, "the request's body is not a JSON object")
 	}
 	m := make(fields, 4)
