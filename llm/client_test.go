@@ -3,6 +3,7 @@ package llm
 import (
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -371,6 +372,29 @@ func TestEndlesslyNestedAnswersEndedTheWorker(t *testing.T) {
 	wide := `{"choices":[{"message":{"content":"Hi"}}],"usage":{"prompt_tokens":3,"completion_tokens":2},"x":[` + strings.Repeat("[],", mostLevels) + `[]]}`
 	if _, err := mustNew(t, model("openai"), says(200, nil, wide)).Ask(t.Context(), prompt("x"), 0); err != nil {
 		t.Error(err)
+	}
+}
+
+// A response that was just not nested too deeply by itself was, in the record
+// that it was kept in: nothing could read the batch's outcomes from then on.
+func TestDeeplyNestedResponseMadeItsOutcomeUnreadable(t *testing.T) {
+	ready := &jobs.Request{Endpoint: "/v1/chat/completions", Body: []byte(`{"messages":[{"role":"user","content":"x"}]}`)}
+	for levels, kept := range map[int]bool{1000: true, 10_000: false} { // which is as far as encoding/json goes
+		body := `{"choices":[{"message":{"content":"Hi"}}],"x":` + strings.Repeat("[", levels-1) + strings.Repeat("]", levels-1) + `}`
+		a, err := mustNew(t, model("openai"), says(200, nil, body)).Ask(t.Context(), ready, 0)
+		if (err == nil) != kept {
+			t.Errorf("%d levels: %v", levels, err)
+		}
+		if err != nil {
+			continue
+		}
+		record, err := json.Marshal(jobs.Outcome{Response: a.Body})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(record, new(jobs.Outcome)); err != nil {
+			t.Errorf("%d levels: %v", levels, err)
+		}
 	}
 }
 

@@ -3,7 +3,6 @@ package llm
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"strings"
 	"time"
 
@@ -86,17 +85,36 @@ func object(model string, body []byte) (gjson.Result, *jobs.Failure) {
 	return root, nil
 }
 
-// mostLevels is how deep encoding/json goes into arrays and objects.
-const mostLevels = 10_000
+// mostLevels is how deep a text may go into arrays and objects. encoding/json,
+// which reads the records that a response is kept in, goes into 10,000.
+const mostLevels = 1000
 
-// valid reports whether a text is JSON of at most mostLevels. gjson has no
-// such bound: it goes down by recursion, and a stack that is used up ends the
-// whole process.
-func valid(text []byte) bool {
-	if bytes.Count(text, []byte("["))+bytes.Count(text, []byte("{")) > mostLevels {
-		return json.Valid(text)
+// valid reports whether a text is JSON of at most mostLevels. gjson has no such
+// bound: it goes down by recursion, and a stack that is used up ends the whole
+// process.
+func valid(text []byte) bool { return levels(text) <= mostLevels && gjson.ValidBytes(text) }
+
+// levels is how deep a text goes into arrays and objects, or more than that.
+func levels(text []byte) int {
+	if most := bytes.Count(text, []byte("[")) + bytes.Count(text, []byte("{")); most <= mostLevels {
+		return most
 	}
-	return gjson.ValidBytes(text)
+	depth, deepest, quoted := 0, 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted && c == '\\':
+			i++
+		case quoted:
+		case c == '[', c == '{':
+			depth++
+			deepest = max(deepest, depth)
+		case c == ']', c == '}':
+			depth--
+		}
+	}
+	return deepest
 }
 
 // reported makes the failure of an answer that lacks its content: some
