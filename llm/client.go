@@ -181,7 +181,7 @@ func (c *Client) send(ctx context.Context, req *jobs.Request, limit int) (*respo
 	if fail != nil {
 		return nil, fail
 	}
-	resp, fail := c.post(ctx, path, body)
+	resp, fail := c.post(ctx, path, body, c.room(req, limit))
 	if w, ok := c.wire.(interface {
 		renames(*jobs.Request, *response) bool
 	}); fail == nil && ok && w.renames(req, resp) {

@@ -319,13 +319,49 @@ func TestEndlessAnswersAreNotReadToTheEnd(t *testing.T) {
 		return &http.Response{StatusCode: 200, Request: r, Body: http.NoBody, ContentLength: maxResponse + 1}, nil
 	})}
 	_, err := mustNew(t, model("openai"), endless).Ask(t.Context(), prompt("x"), 0)
-	if f := failure(t, err); f.Kind != jobs.ServerError || f.Billing != jobs.Presumed || !strings.Contains(f.Message, "64 MiB") {
+	if f := failure(t, err); f.Kind != jobs.ServerError || f.Billing != jobs.Presumed || !strings.Contains(f.Message, "4 MiB") {
 		t.Errorf("got %v, %s", f, f.Billing)
 	}
 	for length, tooLarge := range map[int]bool{9: false, 10: false, 11: true} {
 		res := &http.Response{ContentLength: -1, Body: io.NopCloser(strings.NewReader(strings.Repeat("x", length)))}
 		if _, err := readAll(res, 10); errors.Is(err, errTooLarge) != tooLarge {
 			t.Errorf("%d bytes: %v", length, err)
+		}
+	}
+}
+
+// endless is a body without an end that counts what is read of it.
+type endless struct{ read int64 }
+
+func (e *endless) Read(b []byte) (int, error) {
+	e.read += int64(len(b))
+	return len(b), nil
+}
+
+func (e *endless) Close() error { return nil }
+
+// 64 calls at a server that never stopped sending took a worker 8 GiB, though
+// the answers that they asked for have a few KiB.
+func TestEndlessAnswersTookMoreThanWasAskedFor(t *testing.T) {
+	for _, row := range []struct {
+		status int
+		req    *jobs.Request
+		most   int64
+	}{
+		{200, prompt("x"), 5 << 20},
+		{500, prompt("x"), 2 << 20},
+		{200, &jobs.Request{Endpoint: chatEndpoint, Body: []byte(`{"messages":[{"role":"user","content":"x"}],"logprobs":true}`)}, maxResponse + 1<<20},
+	} {
+		body := new(endless)
+		client := &http.Client{Transport: round(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: row.status, Request: r, Body: body, ContentLength: -1}, nil
+		})}
+		_, err := mustNew(t, model("openai"), client).Ask(t.Context(), row.req, 0)
+		if f := failure(t, err); f.Kind != jobs.ServerError || f.Billing != jobs.Presumed {
+			t.Errorf("%d: %v, %s", row.status, f, f.Billing)
+		}
+		if body.read > row.most {
+			t.Errorf("%d: read %d bytes, want at most %d", row.status, body.read, row.most)
 		}
 	}
 }
@@ -363,7 +399,9 @@ func TestEndlesslyNestedAnswersEndedTheWorker(t *testing.T) {
 	deep := `{"error":` + strings.Repeat("[", 30<<20)
 	for _, provider := range providers {
 		for _, status := range []int{200, 400} {
-			_, err := mustNew(t, model(provider), says(status, nil, deep)).Ask(t.Context(), prompt("x"), 0)
+			m := model(provider)
+			m.MaxOutput = 64 << 10 // so that all of it is read
+			_, err := mustNew(t, m, says(status, nil, deep)).Ask(t.Context(), prompt("x"), 0)
 			if f := failure(t, err); status == 200 && (f.Kind != jobs.Unreachable || f.Billing != jobs.Presumed) {
 				t.Errorf("%s: %v, %s", provider, f, f.Billing)
 			}

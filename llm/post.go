@@ -15,9 +15,23 @@ import (
 	"github.com/drover-batch/drover/jobs"
 )
 
-// maxResponse bounds what is read of one response. The largest honest ones,
-// 2,048 embeddings of 1,536 numbers, have some 40 MiB.
-const maxResponse = 64 << 20
+// What is read of one response at the most. The largest honest ones, 2,048
+// embeddings of 1,536 numbers, have some 40 MiB. Of a rejection no more than its
+// beginning is told.
+const (
+	maxResponse  = 64 << 20
+	maxRejection = 1 << 20
+)
+
+// room is what an honest answer of at most limit tokens takes, with plenty to
+// spare. A ready request may ask for more than one, and for every token that
+// there could have been.
+func (c *Client) room(req *jobs.Request, limit int) int64 {
+	if _, vectors := c.wire.(*embeddings); vectors || req.Body != nil {
+		return maxResponse
+	}
+	return min(maxResponse, 4<<20+int64(limit)<<10)
+}
 
 // response is a response that arrived, with any status.
 type response struct {
@@ -28,7 +42,8 @@ type response struct {
 
 // post makes one HTTP exchange. A failure means that no usable response
 // arrived; its Billing is Free only if the request cannot have arrived either.
-func (c *Client) post(ctx context.Context, path string, body []byte) (*response, *jobs.Failure) {
+// At most room bytes are read of it.
+func (c *Client) post(ctx context.Context, path string, body []byte, room int64) (*response, *jobs.Failure) {
 	var trip trip
 	ctx = httptrace.WithClientTrace(ctx, trip.trace())
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "/", bytes.NewReader(body))
@@ -49,7 +64,10 @@ func (c *Client) post(ctx context.Context, path string, body []byte) (*response,
 		return nil, fail
 	}
 	defer func() { _ = res.Body.Close() }()
-	data, err := readAll(res, maxResponse)
+	if !succeeded(res.StatusCode) {
+		room = maxRejection
+	}
+	data, err := readAll(res, room)
 	if err != nil && succeeded(res.StatusCode) {
 		fail := c.lost(ctx, err, jobs.Presumed)
 		fail.Quota, fail.RequestID = quota(res.Header), requestID(res.Header)
@@ -72,11 +90,13 @@ var (
 	userAgent   = []string{"drover"}
 )
 
-var errTooLarge = fmt.Errorf("its response is larger than %d MiB", maxResponse>>20)
+var errTooLarge = errors.New("its response is larger than any honest one")
+
+func tooLarge(most int64) error { return fmt.Errorf("%w, more than %d MiB", errTooLarge, most>>20) }
 
 func readAll(res *http.Response, most int64) ([]byte, error) {
 	if res.ContentLength > most {
-		return nil, errTooLarge
+		return nil, tooLarge(most)
 	}
 	var buf bytes.Buffer
 	if n := res.ContentLength; n > 0 {
@@ -84,7 +104,7 @@ func readAll(res *http.Response, most int64) ([]byte, error) {
 	}
 	n, err := buf.ReadFrom(io.LimitReader(res.Body, most+1))
 	if n > most {
-		return nil, errTooLarge
+		return nil, tooLarge(most)
 	}
 	if err == nil && bytes.HasPrefix(buf.Bytes(), gzipMagic) {
 		return unzip(&buf, most)
@@ -103,7 +123,7 @@ func unzip(packed io.Reader, most int64) ([]byte, error) {
 	}
 	data, err := io.ReadAll(io.LimitReader(r, most+1))
 	if int64(len(data)) > most {
-		return nil, errTooLarge
+		return nil, tooLarge(most)
 	}
 	return data, err
 }
