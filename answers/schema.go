@@ -100,6 +100,7 @@ func violations(s *jsonschema.Schema, value any) []jobs.Flaw {
 const mostPower = 400
 
 // boundless finds the numbers that are larger or smaller than any that is meant.
+// What at has room for behind its end is written to.
 func boundless(at []string, v any) (flaws []jobs.Flaw) {
 	if n, ok := v.(json.Number); ok {
 		_, power, written := strings.Cut(strings.ToLower(n.String()), "e")
@@ -108,7 +109,7 @@ func boundless(at []string, v any) (flaws []jobs.Flaw) {
 		}
 	}
 	members(v, func(name string, inner any) {
-		flaws = append(flaws, boundless(append(slices.Clip(at), name), inner)...)
+		flaws = append(flaws, boundless(append(at, name), inner)...)
 	})
 	return flaws
 }

@@ -51,6 +51,7 @@ func markdown(page []byte) (text []byte, err error) {
 	title := titleOf(root)
 	main := mainOf(root)
 	prune(main, main.DataAtom == atom.Body || main.Type == html.DocumentNode)
+	tame(main, 0)
 	text, err = newConverter().ConvertNode(main)
 	if text = bytes.TrimSpace(text); err != nil || len(text) == 0 {
 		return nil, err
@@ -80,10 +81,11 @@ func utf8Page(page []byte) io.Reader {
 
 // newConverter escapes nothing: a model reads "3 * 4 [sic]" as it stands, and
 // quotes must be found in it again. (The converter's escaping also takes time
-// that is quadratic in the number of open brackets.)
+// that is quadratic in the number of open brackets.) Nor does it pad cells: one
+// long text would do so to all others in its column.
 func newConverter() *converter.Converter {
 	return converter.NewConverter(converter.WithEscapeMode(converter.EscapeModeDisabled), converter.WithPlugins(
-		base.NewBasePlugin(), commonmark.NewCommonmarkPlugin(), tables.NewTablePlugin()))
+		base.NewBasePlugin(), commonmark.NewCommonmarkPlugin(), tables.NewTablePlugin(tables.WithCellPaddingBehavior(tables.CellPaddingBehaviorMinimal))))
 }
 
 // mainOf is where the content is: the main element, an only article, the body.
