@@ -118,12 +118,13 @@ func boundless(at []string, v any) (flaws []jobs.Flaw) {
 // places.
 func flawsOf(e *jsonschema.ValidationError) (flaws []jobs.Flaw) {
 	printer := message.NewPrinter(language.English)
+	told := map[jobs.Flaw]bool{}
 	var walk func(*jsonschema.ValidationError)
 	walk = func(e *jsonschema.ValidationError) {
 		if len(e.Causes) == 0 {
 			f := jobs.Flaw{Check: jobs.CheckSchema, At: pointerTo(e.InstanceLocation), Message: said(e.ErrorKind, printer)}
-			if !slices.Contains(flaws, f) {
-				flaws = append(flaws, f)
+			if !told[f] {
+				told[f], flaws = true, append(flaws, f)
 			}
 		}
 		for _, cause := range e.Causes {

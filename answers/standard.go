@@ -101,6 +101,10 @@ func (e *Exam) Examine(text string) *jobs.Finding {
 	} else if trimmed := strings.TrimSpace(text); json.Valid([]byte(trimmed)) {
 		value = decode(trimmed)
 	}
+	if deeper(value, mostLevels) {
+		f.Flaws = []jobs.Flaw{{Check: jobs.CheckJSON, Message: fmt.Sprintf("the answer is nested more than %d levels deep", mostLevels)}}
+		return f
+	}
 	if e.schema != nil {
 		f.Flaws = violations(e.schema, value)
 	}
@@ -117,6 +121,26 @@ func (e *Exam) Examine(text string) *jobs.Finding {
 		f.Flaws = append(f.Flaws[:mostFlaws:mostFlaws], jobs.Flaw{Check: f.Flaws[mostFlaws].Check, Message: fmt.Sprintf("and %d more things are wrong", more)})
 	}
 	return f
+}
+
+// mostLevels bounds how deep an answer goes: the place of each value in it is as
+// long as it is deep.
+const mostLevels = 100
+
+// deeper reports whether a value has more levels of arrays and objects.
+func deeper(v any, levels int) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, inner := range v {
+			if deeper(inner, levels-1) {
+				return true
+			}
+		}
+		return levels <= 0
+	case []any:
+		return levels <= 0 || slices.ContainsFunc(v, func(inner any) bool { return deeper(inner, levels-1) })
+	}
+	return false
 }
 
 // decode reads valid JSON, numbers as they are written.

@@ -99,6 +99,30 @@ func TestANumberOutOfAllBoundsIsAFlaw(t *testing.T) {
 	}
 }
 
+// The place of each value in a deeply nested answer was written down before
+// anything was wrong with it: 210 KB took a check 7 s and gigabytes. So were the
+// flaws of a long list compared with one another, each with each.
+func TestHostileAnswersKeptACheckBusy(t *testing.T) {
+	t.Parallel()
+	e := exam(t, jobs.Demands{Schema: []byte(`{"items": {"type": ["string", "array"]}}`)}, "")
+	for name, row := range map[string]struct{ answer, first, last string }{
+		"deep":              {strings.Repeat("[", 5000) + strings.Repeat("1,", 100_000) + "1" + strings.Repeat("]", 5000), "is nested more than 100 levels deep", "deep"},
+		"as deep as may be": {strings.Repeat("[", 100) + strings.Repeat("]", 100), "", ""},
+		"long":              {"[" + strings.Repeat("1,", 100_000) + "1]", "got number, want string or array", "and 99981 more things are wrong"},
+	} {
+		flaws := e.Examine(row.answer).Flaws
+		if row.first == "" {
+			if len(flaws) > 0 {
+				t.Errorf("%s: %v", name, flaws)
+			}
+			continue
+		}
+		if len(flaws) == 0 || !strings.Contains(flaws[0].Message, row.first) || !strings.HasSuffix(flaws[len(flaws)-1].Message, row.last) {
+			t.Errorf("%s: %.300v", name, flaws)
+		}
+	}
+}
+
 func TestExpectations(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ expression, answer, flaw string }{
