@@ -44,8 +44,8 @@ func TestPagesAreReadInTheirEncodingWhereverItShows(t *testing.T) {
 }
 
 // Sixty bytes of a table ended the process for want of memory, as did one that
-// is broad in one row only and one with a long text beside many short ones. What
-// was quoted in quotes took hours.
+// is broad in one row only and one with a long text beside many short ones. Quotes
+// in quotes, of 500 KB, were not read in 25 s.
 func TestPagesOfAFewBytesTookAllMemory(t *testing.T) {
 	t.Parallel()
 	for name, page := range map[string]string{
