@@ -271,3 +271,17 @@ func TestFailedRebuildLeavesTheGateShutAndTheTurnFree(t *testing.T) {
 		}
 	})
 }
+
+func TestCallOfTheBookWhoseWorkerDiesAfterARebuildIsPaidOnce(t *testing.T) {
+	t.Parallel()
+	onEach(t, Config{}, func(t *testing.T, s *store) {
+		c := limited(call("stored", "b", small, 10), 100)
+		s.enters(t, c)
+		s.shuts(t)
+		s.rebuilds(t, bookOf(spendOf(c, s.now(), 5, jobs.Billed)))
+		s.dies(t, c)
+		if sum := s.sum(t, "batch:b"); sum.Spent != 5 || sum.Held != 0 || sum.Presumed != 0 {
+			t.Errorf("got %+v", sum)
+		}
+	})
+}

@@ -334,3 +334,16 @@ func TestReplicaShutOutAloneStillCountsByItsLateAnswers(t *testing.T) {
 		d.stands(Open) // to b and c it is broken, to a it is not
 	})
 }
+
+func TestGoodAnswersClearTheCountInOneGroup(t *testing.T) {
+	circuits(t, func(t *testing.T, d *desk) {
+		good, fails, again := d.admit(newCall("a")), d.admit(newCall("a")), d.admit(newCall("a"))
+		d.ends(3, "a", bad)
+		leave := func(c *jobs.Call, a jobs.Attempt) lua.Op {
+			return lua.Op{Kind: lua.Leave, Call: c.ID, Steps: []lua.Step{d.guard.Leave(c, &a)}}
+		}
+		d.run(leave(good, jobs.Attempt{}), leave(fails, bad), leave(again, jobs.Attempt{}))
+		d.ends(4, "a", bad)
+		d.stands(Closed)
+	})
+}
