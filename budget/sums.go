@@ -85,15 +85,20 @@ func (l *Ledger) Sums(ctx context.Context, rdb redis.Cmdable, names ...string) (
 	}
 	var list []Sum
 	for _, s := range sums {
-		if n, err := strconv.ParseInt(limits[s.Account], 10, 64); err == nil {
-			s.Limit, s.Set = jobs.USD(n), true
-		}
+		s.override(limits)
 		list = append(list, *s)
 	}
 	slices.SortFunc(list, func(a, b Sum) int {
 		return cmp.Or(strings.Compare(a.Account, b.Account), strings.Compare(a.Turn, b.Turn))
 	})
 	return list, nil
+}
+
+// override takes the limit that was set for the account, if one was.
+func (s *Sum) override(limits map[string]string) {
+	if n, err := strconv.ParseInt(limits[s.Account], 10, 64); err == nil {
+		s.Limit, s.Set = jobs.USD(n), true
+	}
 }
 
 // accountKeys are the keys of the named accounts, or of all. Batches have one

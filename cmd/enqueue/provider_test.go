@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -144,16 +145,44 @@ func get(ts *testscript.TestScript, neg bool, args []string) {
 	fetch(ts, http.MethodGet, args[0], "")
 }
 
-// documented fails unless the documents name every metric that was got just now.
+// documented fails unless the documents name every metric that was got just now,
+// with its labels and, with all, no others.
 func documented(ts *testscript.TestScript, neg bool, args []string) {
-	use(ts, neg, len(args) == 0, "documented")
+	use(ts, neg, len(args) == 0 || args[0] == "all", "documented [all]")
 	page, err := os.ReadFile("../../docs/settings.md")
 	ts.Check(err)
-	for _, m := range regexp.MustCompile(`(?m)^# TYPE (drover_\w+)`).FindAllStringSubmatch(ts.ReadFile("stdout"), -1) {
-		if !strings.Contains(string(page), "`"+m[1]+"`") {
-			ts.Fatalf("docs/settings.md lacks %s", m[1])
+	want := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`drover_.*?) \\| (.*?)\\|").FindAllStringSubmatch(string(page), -1) {
+		for _, name := range regexp.MustCompile("drover_\\w+").FindAllString(row[1], -1) {
+			want[name] = strings.Join(sorted(regexp.MustCompile("\\w+").FindAllString(row[2], -1)), " ")
 		}
 	}
+	got := map[string]string{}
+	for _, sample := range regexp.MustCompile(`(?m)^(drover_\w+?)(?:_bucket|_sum|_count)?(?:\{(.*)\})? `).FindAllStringSubmatch(ts.ReadFile("stdout"), -1) {
+		labels := regexp.MustCompile(`(?:^|,)(\w+)="[^"]*"`).FindAllStringSubmatch(sample[2], -1)
+		var names []string
+		for _, l := range labels {
+			if l[1] != "le" { // of a histogram
+				names = append(names, l[1])
+			}
+		}
+		got[sample[1]] = strings.Join(sorted(names), " ")
+	}
+	for name, labels := range got {
+		if told, ok := want[name]; !ok || told != labels {
+			ts.Fatalf("docs/settings.md has %s with the labels %q, which are %q", name, told, labels)
+		}
+	}
+	for name := range want {
+		if _, there := got[name]; !there && len(args) > 0 {
+			ts.Fatalf("docs/settings.md has %s, which is not there", name)
+		}
+	}
+}
+
+func sorted(list []string) []string {
+	slices.Sort(list)
+	return list
 }
 
 func post(ts *testscript.TestScript, neg bool, args []string) {

@@ -18,7 +18,6 @@ import (
 	"github.com/drover-batch/drover/internal/config"
 	"github.com/drover-batch/drover/internal/ops"
 	"github.com/drover-batch/drover/internal/wire"
-	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/llm"
 )
 
@@ -129,15 +128,17 @@ func (s *serving) serve(ctx context.Context) (err error) {
 	metrics := ops.NewMetrics()
 	var worker *wire.Worker
 	begun := make(chan struct{}) // before that it may read back for minutes what was spent
+	standing := func(ctx context.Context) error {
+		select {
+		case <-begun:
+			return ready(ctx, servers, worker)
+		default:
+			return errors.New("the worker begins: what was spent is read back if Redis has lost it")
+		}
+	}
+	measureServers(metrics, servers, standing)
 	if cfg.Worker.HTTP != "" {
-		server, err := ops.Listen(cfg.Worker.HTTP, metrics, func(ctx context.Context) error {
-			select {
-			case <-begun:
-				return ready(ctx, servers, worker)
-			default:
-				return errors.New("the worker begins: what was spent is read back if Redis has lost it")
-			}
-		})
+		server, err := ops.Listen(cfg.Worker.HTTP, metrics, standing)
 		if err != nil {
 			return err
 		}
@@ -153,7 +154,7 @@ func (s *serving) serve(ctx context.Context) (err error) {
 		return unlessStopped(taking, err)
 	}
 	close(begun)
-	measure(metrics, worker, servers)
+	measure(metrics, worker)
 	if cfg.Simulated {
 		log.Warn().Msg("answers come from the built-in simulator: they and their costs are made up; name models with --config")
 	}
@@ -219,30 +220,6 @@ func hear(nc *nats.Conn, log zerolog.Logger) {
 	nc.SetReconnectHandler(func(*nats.Conn) {
 		refused = false
 		log.Info().Msg("NATS is back")
-	})
-}
-
-// measure registers what is read rather than counted.
-func measure(m *ops.Metrics, w *wire.Worker, s *wire.Servers) {
-	m.Gauge("slots", "Jobs worked on at the same time, at the most.", func() float64 { return float64(w.Pool.Stats().Slots) })
-	m.Gauge("running", "Jobs being worked on.", func() float64 { return float64(w.Pool.Stats().Running) })
-	m.Gauge("storage_full", "1 while NATS stores nothing for want of room: raise an alert.", func() float64 {
-		if s.Queue.Full() != nil {
-			return 1
-		}
-		return 0
-	})
-	m.Gauge("spooled", "Answers that wait on disk for NATS.", func() float64 { return float64(w.Spooled()) })
-	m.Gauge("acknowledgements_behind_seconds", "How long NATS has been working off acknowledgements; from 3 on no jobs are taken.", func() float64 { return w.Behind().Seconds() })
-	m.Gauge("allowance_left_usd", "Held for calls while Redis is away, and not used.", func() float64 { return float64(w.Allowance()) / float64(jobs.Dollar) })
-	m.Gauge("backlog", "Jobs of all batches without an outcome; scale by this.", func() float64 {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		n, err := s.Queue.Backlog(ctx)
-		if err != nil {
-			return -1
-		}
-		return float64(n)
 	})
 }
 

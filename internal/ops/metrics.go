@@ -56,6 +56,21 @@ func (m *Metrics) Gauge(name, help string, read func() float64) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "drover_" + name, Help: help}, read))
 }
 
+// Truth registers a gauge that is 1 for what is true whenever somebody looks,
+// and else 0.
+func (m *Metrics) Truth(name, help string, read func() bool) {
+	m.Gauge(name, help, func() float64 { return truth(read()) })
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func dollars(u jobs.USD) float64 { return float64(u) / float64(jobs.Dollar) }
+
 // Outcome counts the end of a job and the attempts of its last run.
 func (m *Metrics) Outcome(o *jobs.Outcome) {
 	m.outcomes.WithLabelValues(string(o.Status), string(o.Degraded)).Inc()
@@ -93,5 +108,5 @@ func (m *Metrics) attempt(a *jobs.Attempt) {
 	m.calls.WithLabelValues(a.Model).Observe(a.Took.Seconds())
 	m.tokens.WithLabelValues(a.Model, "input").Add(float64(a.Usage.Input))
 	m.tokens.WithLabelValues(a.Model, "output").Add(float64(a.Usage.Output))
-	m.cost.WithLabelValues(a.Model, string(a.Billing)).Add(float64(a.Cost) / float64(jobs.Dollar))
+	m.cost.WithLabelValues(a.Model, string(a.Billing)).Add(dollars(a.Cost))
 }
