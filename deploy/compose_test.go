@@ -72,8 +72,8 @@ func TestServersKeepWhatTheyAreGiven(t *testing.T) {
 	t.Parallel()
 	p := project(t)
 	for name, want := range map[string]struct{ file, inside, data string }{
-		"nats":  {"nats.conf", "/etc/nats/nats.conf", "/data"},
-		"redis": {"redis.conf", "/etc/redis/redis.conf", "/data"},
+		"nats":  {"config/nats.conf", "/etc/nats/nats.conf", "/data"},
+		"redis": {"config/redis.conf", "/etc/redis/redis.conf", "/data"},
 	} {
 		s := service(t, p, name)
 		if !strings.Contains(strings.Join(s.Command, " "), want.inside) {
@@ -151,7 +151,7 @@ func TestWorkersAreScaledByOneVariable(t *testing.T) {
 // settings loads drover.yaml as a container would.
 func settings(t *testing.T, s types.ServiceConfig) *config.Config {
 	t.Helper()
-	env := []string{"DROVER_CONFIG=drover.yaml"}
+	env := []string{"DROVER_CONFIG=config/drover.yaml"}
 	for name, value := range s.Environment {
 		if value != nil && name != "DROVER_CONFIG" {
 			env = append(env, name+"="+*value)

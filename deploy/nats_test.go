@@ -43,7 +43,7 @@ func TestComposeQuotesThePasswordsOfNATS(t *testing.T) {
 // its own.
 func startNATS(t *testing.T) *server.Server {
 	t.Helper()
-	opts, err := server.ProcessConfigFile("nats.conf")
+	opts, err := server.ProcessConfigFile("config/nats.conf")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func startRedis(t *testing.T) string {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	_ = l.Close()
 
-	conf, err := os.ReadFile("redis.conf")
+	conf, err := os.ReadFile("config/redis.conf")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func raiseTheLimit(t *testing.T, client redis.UniversalClient) {
 
 func TestRedisForgetsNothing(t *testing.T) {
 	t.Parallel()
-	data, err := os.ReadFile("redis.conf")
+	data, err := os.ReadFile("config/redis.conf")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -153,8 +153,8 @@ func documented(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	want := map[string]string{}
 	for _, row := range regexp.MustCompile("(?m)^\\| (`drover_.*?) \\| (.*?)\\|").FindAllStringSubmatch(string(page), -1) {
-		for _, name := range regexp.MustCompile("drover_\\w+").FindAllString(row[1], -1) {
-			want[name] = strings.Join(sorted(regexp.MustCompile("\\w+").FindAllString(row[2], -1)), " ")
+		for _, name := range regexp.MustCompile(`drover_\w+`).FindAllString(row[1], -1) {
+			want[name] = strings.Join(sorted(regexp.MustCompile(`\w+`).FindAllString(row[2], -1)), " ")
 		}
 	}
 	got := map[string]string{}

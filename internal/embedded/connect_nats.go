@@ -115,7 +115,7 @@ func checkNATS(ctx context.Context, nc *nats.Conn) (note string, err error) {
 	defer cancel()
 	switch _, err = js.AccountInfo(ctx); {
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		return "", errors.New("it runs without JetStream: start it with -js, or with deploy/nats.conf")
+		return "", errors.New("it runs without JetStream: start it with -js, or with deploy/config/nats.conf")
 	case err != nil:
 		return "", fmt.Errorf("JetStream does not answer, or the user may not publish to $JS.API.INFO: %s", reason(err))
 	}

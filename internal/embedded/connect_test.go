@@ -149,7 +149,7 @@ func TestNATSWithoutJetStreamIsRefused(t *testing.T) {
 	t.Parallel()
 	s := runNATS(t, &server.Options{})
 	_, _, err := embedded.ConnectNATS(t.Context(), embedded.NATSOptions{URL: s.ClientURL()})
-	refuses(t, err, "without JetStream", "deploy/nats.conf")
+	refuses(t, err, "without JetStream", "deploy/config/nats.conf")
 }
 
 // runNATS runs a server of somebody else's until the end of the test.

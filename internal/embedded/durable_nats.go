@@ -29,7 +29,7 @@ func (s syncing) note() string {
 	if s.Always {
 		return ""
 	}
-	return fmt.Sprintf("NATS does not sync every write (its sync_interval is %s): a power cut loses the jobs and outcomes of that time, though it has acknowledged them; set sync_interval: always in the jetstream block of its configuration, see deploy/nats.conf",
+	return fmt.Sprintf("NATS does not sync every write (its sync_interval is %s): a power cut loses the jobs and outcomes of that time, though it has acknowledged them; set sync_interval: always in the jetstream block of its configuration, see deploy/config/nats.conf",
 		cmp.Or(s.Interval, 2*time.Minute))
 }
 

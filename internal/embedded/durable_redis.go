@@ -39,7 +39,7 @@ func persistence(ctx context.Context, node redis.UniversalClient) string {
 	if err != nil {
 		return ""
 	}
-	const remedy = ", and nothing is asked until the sums are rebuilt from the book; set appendonly yes and appendfsync always, see deploy/redis.conf"
+	const remedy = ", and nothing is asked until the sums are rebuilt from the book; set appendonly yes and appendfsync always, see deploy/config/redis.conf"
 	switch field(info, "aof_enabled") {
 	case "1":
 		if every, ok := config(ctx, node, "appendfsync"); ok && every != "always" {

@@ -43,12 +43,18 @@ func StartCluster(t testing.TB) *Cluster {
 		t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
 		c.Servers = append(c.Servers, srv)
 	}
+	c.AwaitLeader(t)
+	return c
+}
+
+// AwaitLeader returns when the servers have one.
+func (c *Cluster) AwaitLeader(t testing.TB) {
+	t.Helper()
 	for until := time.Now().Add(30 * time.Second); !c.led(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(until) {
 			t.Fatal("the cluster has no leader")
 		}
 	}
-	return c
 }
 
 // led reports whether all servers know of a leader, which is one of them and

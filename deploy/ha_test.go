@@ -1,0 +1,130 @@
+package deploy_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/drover-batch/drover/internal/embedded"
+	"github.com/drover-batch/drover/internal/natstest"
+	"github.com/drover-batch/drover/internal/wire"
+)
+
+// startCluster runs the three servers of ha/cluster.conf, each on ports and in a
+// folder of its own.
+func startCluster(t *testing.T) *natstest.Cluster {
+	t.Helper()
+	dir := t.TempDir()
+	conf := map[string]string{}
+	for _, name := range []string{"config/nats.conf", "kubernetes/ha/cluster.conf"} {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conf[filepath.Base(name)] = string(data)
+	}
+	peers := freePorts(t, 3)
+	c := &natstest.Cluster{}
+	for i := range peers {
+		own := filepath.Join(dir, fmt.Sprint(i))
+		if err := os.Mkdir(own, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		moved := conf["cluster.conf"]
+		for n, port := range peers {
+			moved = strings.ReplaceAll(moved, fmt.Sprintf("nats-%d.nats-peers:6222", n), "127.0.0.1:"+port)
+		}
+		moved = strings.NewReplacer("$POD_NAME", fmt.Sprintf("nats-%d", i), "0.0.0.0:6222", "127.0.0.1:"+peers[i]).Replace(moved)
+		for name, text := range map[string]string{"nats.conf": conf["nats.conf"], "cluster.conf": moved} {
+			if err := os.WriteFile(filepath.Join(own, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		opts, err := server.ProcessConfigFile(filepath.Join(own, "cluster.conf"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if opts.ServerName != fmt.Sprintf("nats-%d", i) || !opts.SyncAlways || opts.StoreDir != "/data" {
+			t.Errorf("server %d is %q, syncs always: %v, in %s", i, opts.ServerName, opts.SyncAlways, opts.StoreDir)
+		}
+		opts.Host, opts.Port, opts.HTTPHost, opts.HTTPPort, opts.StoreDir = "127.0.0.1", server.RANDOM_PORT, "127.0.0.1", server.RANDOM_PORT, own
+		opts.NoSigs, opts.NoLog = true, true
+		s, err := server.NewServer(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Start()
+		t.Cleanup(func() {
+			s.Shutdown()
+			s.WaitForShutdown()
+		})
+		c.Servers = append(c.Servers, s)
+	}
+	c.AwaitLeader(t)
+	return c
+}
+
+func freePorts(t *testing.T, n int) []string {
+	t.Helper()
+	ports := make([]string, n)
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = l.Close() }()
+		_, ports[i], _ = net.SplitHostPort(l.Addr().String())
+	}
+	return ports
+}
+
+func TestThreeServersOfHAAreOneClusterThatKeepsEachMessageThrice(t *testing.T) {
+	t.Parallel()
+	m := readManifests(t)
+	c := m.config(m.workloads()["setup"], "kubernetes/ha")
+	redis, err := embedded.StartRedis(embedded.RedisConfig{Password: secretsOf["redis"]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer redis.Close()
+	c.NATS.URL, c.Redis.URL, c.Redis.User = startCluster(t).URL(), redis.URL(), ""
+	s, err := wire.Setup(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	js, err := jetstream.New(s.NATS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs, err := js.Stream(t.Context(), "DROVER_JOBS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info := jobs.CachedInfo(); info.Config.Replicas != 3 || len(info.Cluster.Replicas) != 2 {
+		t.Errorf("jobs are kept %d times: %+v", info.Config.Replicas, info.Cluster)
+	}
+}
+
+// A cluster that is started on the store of a single server deletes its streams.
+// Kubernetes refuses to change the name of a StatefulSet's Service.
+func TestClusterIsNotStartedOnTheStoreOfASingleServer(t *testing.T) {
+	t.Parallel()
+	m := readManifests(t)
+	single := m.workloads()["nats"].set.ServiceName
+	each(m, "StatefulSet", func(file string, _ manifest, s *statefulSetSpec) {
+		if file == "kubernetes/ha/nats.yaml" && (s.ServiceName == single || s.ServiceName == "") {
+			t.Errorf("with ha its Service is %q, as without: %q", s.ServiceName, single)
+		}
+	})
+}
