@@ -25,7 +25,7 @@ var passwords = []string{
 
 func compose(t *testing.T, env ...string) (*types.Project, error) {
 	t.Helper()
-	opts, err := cli.NewProjectOptions([]string{"compose.yaml"}, cli.WithEnv(env), cli.WithProfiles([]string{"tools"}))
+	opts, err := cli.NewProjectOptions([]string{"compose.yaml"}, cli.WithEnv(env), cli.WithProfiles([]string{"tools", "monitoring"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,6 +236,46 @@ func TestDockerWaitsLongerThanTheWorker(t *testing.T) {
 		if s := service(t, project(t), name); s.StopGracePeriod == nil {
 			t.Errorf("%s has docker's 10 s to stop", name)
 		}
+	}
+}
+
+func TestWatchersFindTheWorkersAndTheirFiles(t *testing.T) {
+	t.Parallel()
+	p := project(t)
+	for _, name := range []string{"prometheus", "grafana"} {
+		s := service(t, p, name)
+		if !slices.Equal(s.Profiles, []string{"monitoring"}) || !s.ReadOnly || !slices.Contains(s.CapDrop, "ALL") {
+			t.Errorf("%s: profiles %q, or it may do more than it needs to", name, s.Profiles)
+		}
+		for _, port := range s.Ports {
+			if port.HostIP != "127.0.0.1" {
+				t.Errorf("%s is open to the network: %+v", name, port)
+			}
+		}
+		for _, v := range s.Volumes {
+			if v.Type != types.VolumeTypeBind {
+				continue
+			}
+			if _, err := os.Stat(v.Source); err != nil || !v.ReadOnly {
+				t.Errorf("%s mounts %s: %v", name, v.Source, err)
+			}
+		}
+	}
+	for name, want := range map[string]string{
+		"prometheus/prometheus.yaml": "names: [worker], type: A, port: 8080,",
+		"grafana/datasources.yaml":   "url: http://prometheus:9090\n",
+		"grafana/dashboards.yaml":    "path: /etc/dashboards}",
+	} {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(data), want) {
+			t.Errorf("%s does not say %q", name, want)
+		}
+	}
+	if w := service(t, p, "worker"); *w.Environment["DROVER_WORKER_HTTP"] != "0.0.0.0:8080" {
+		t.Error("workers cannot be asked at port 8080")
 	}
 }
 
