@@ -1,4 +1,4 @@
-package dashboard_test
+package dashboard
 
 import (
 	"bufio"
@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/drover-batch/drover/internal/config"
-	"github.com/drover-batch/drover/internal/dashboard"
 	"github.com/drover-batch/drover/internal/wire"
 	"github.com/drover-batch/drover/jobs"
 )
@@ -26,7 +25,7 @@ type fleet struct {
 
 const batchID = "contracts-1a2b"
 
-func newFleet(t *testing.T, c dashboard.Config) *fleet {
+func newFleet(t *testing.T, c Config) *fleet {
 	t.Helper()
 	t.Parallel()
 	cfg, err := config.Load(config.Source{Environ: []string{"DROVER_WORKER_DATA=" + t.TempDir()}})
@@ -44,7 +43,7 @@ func newFleet(t *testing.T, c dashboard.Config) *fleet {
 	}
 	f.must(w.Close(t.Context()))
 	c.Servers, c.Every = f.servers, time.Millisecond
-	server := httptest.NewServer(dashboard.New(c))
+	server := httptest.NewServer(New(c))
 	t.Cleanup(server.Close)
 	f.url = server.URL
 	return f
@@ -147,7 +146,7 @@ func lacks(t *testing.T, page string, parts ...string) {
 }
 
 func TestPagesShowTheFleetAndNothingOfWhatIsAsked(t *testing.T) {
-	f := newFleet(t, dashboard.Config{})
+	f := newFleet(t, Config{})
 	f.kill(2)
 	overview, batch, dead := f.page("/"), f.page("/batches/"+batchID), f.page("/dead")
 	has(t, overview, "&lt;b&gt;contracts&lt;/b&gt;", batchID, "acme", "2 <small>of 3", "sim-small", ">closed<", "0 requests/min of 600", `<b class="count">2</b>`)
@@ -159,14 +158,14 @@ func TestPagesShowTheFleetAndNothingOfWhatIsAsked(t *testing.T) {
 }
 
 func TestUnknownBatchIsNotFound(t *testing.T) {
-	f := newFleet(t, dashboard.Config{})
+	f := newFleet(t, Config{})
 	if code, body := f.get("/batches/none"); code != http.StatusNotFound || !strings.Contains(body, "no such batch") {
 		t.Errorf("%d %s", code, body)
 	}
 }
 
 func TestBatchIsPausedResumedAndCancelled(t *testing.T) {
-	f := newFleet(t, dashboard.Config{})
+	f := newFleet(t, Config{})
 	for _, step := range []struct {
 		do   string
 		then jobs.State
@@ -191,7 +190,7 @@ func TestBatchIsPausedResumedAndCancelled(t *testing.T) {
 }
 
 func TestLimitOfABatchIsChanged(t *testing.T) {
-	f := newFleet(t, dashboard.Config{})
+	f := newFleet(t, Config{})
 	for amount, want := range map[string]jobs.USD{"12.50": 12_500_000, "": 0} {
 		_, body := f.post("/batches/"+batchID, "do", "budget", "limit", amount)
 		b, err := f.servers.Queue.Batch(t.Context(), batchID)
@@ -212,7 +211,7 @@ func TestLimitOfABatchIsChanged(t *testing.T) {
 }
 
 func TestDeadLettersAreChosenReplayedAndDropped(t *testing.T) {
-	f := newFleet(t, dashboard.Config{})
+	f := newFleet(t, Config{})
 	f.kill(3)
 	has(t, f.page("/dead?kind=refused"), "None is like that.")
 	has(t, f.page("/dead?batch="+batchID+"&kind=timeout&model=small&tenant=acme"), "Replay 3")
@@ -233,7 +232,7 @@ func TestDeadLettersAreChosenReplayedAndDropped(t *testing.T) {
 }
 
 func TestOtherSitesChangeNothing(t *testing.T) {
-	f := newFleet(t, dashboard.Config{})
+	f := newFleet(t, Config{})
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.url+"/batches/"+batchID, strings.NewReader("do=cancel"))
 	f.must(err)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -244,7 +243,7 @@ func TestOtherSitesChangeNothing(t *testing.T) {
 }
 
 func TestNamesThatLeadHereFromElsewhereAreRefused(t *testing.T) {
-	f := newFleet(t, dashboard.Config{})
+	f := newFleet(t, Config{})
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url, nil)
 	f.must(err)
 	r.Host = "attacker.example:8090"
@@ -254,7 +253,7 @@ func TestNamesThatLeadHereFromElsewhereAreRefused(t *testing.T) {
 }
 
 func TestTokenIsAskedFor(t *testing.T) {
-	f := newFleet(t, dashboard.Config{Token: jobs.NewSecret("a token of some length")})
+	f := newFleet(t, Config{Token: jobs.NewSecret("a token of some length")})
 	for password, want := range map[string]int{"": 401, "another": 401, "a token of some length": 200} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url+"/live.js", nil)
 		f.must(err)
@@ -269,7 +268,7 @@ func TestTokenIsAskedFor(t *testing.T) {
 }
 
 func TestReadOnlyBoardChangesNothing(t *testing.T) {
-	f := newFleet(t, dashboard.Config{ReadOnly: true})
+	f := newFleet(t, Config{ReadOnly: true})
 	f.kill(1)
 	for _, path := range []string{"/batches/" + batchID, "/dead", "/budgets"} {
 		if code, _ := f.post(path, "do", "cancel"); code < 400 {
@@ -285,7 +284,7 @@ func TestReadOnlyBoardChangesNothing(t *testing.T) {
 }
 
 func TestLivePagesBringWhatHasChanged(t *testing.T) {
-	f := newFleet(t, dashboard.Config{})
+	f := newFleet(t, Config{})
 	for _, path := range []string{"/live/overview", "/live/batches/" + batchID} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url+path, nil)
 		f.must(err)
@@ -319,7 +318,7 @@ func await(t *testing.T, events *bufio.Scanner, text string) {
 }
 
 func TestServersThatAreAwayAreTold(t *testing.T) {
-	f := newFleet(t, dashboard.Config{})
+	f := newFleet(t, Config{})
 	f.page("/")
 	f.servers.NATS.Close()
 	if code, body := f.post("/batches/"+batchID, "do", "pause"); code != http.StatusBadGateway || !strings.Contains(body, "That did not work") {
@@ -328,8 +327,19 @@ func TestServersThatAreAwayAreTold(t *testing.T) {
 	has(t, f.page("/"), "Not all of it can be seen.", batchID)
 }
 
+func TestBatchThatIsRemovedMeanwhileHidesNoOthers(t *testing.T) {
+	f := newFleet(t, Config{})
+	b, err := f.servers.Queue.Batch(t.Context(), batchID)
+	f.must(err)
+	l := looks{servers: f.servers, batches: map[string]*known{}}
+	views, err := l.standings(t.Context(), []*jobs.Batch{{ID: "gone"}, b}, time.Now())
+	if err != nil || len(views) != 1 || views[0].Batch != b {
+		t.Errorf("%v, %v", views, err)
+	}
+}
+
 func TestManyBatchesThatAreOverAreNotAllShown(t *testing.T) {
-	f := newFleet(t, dashboard.Config{})
+	f := newFleet(t, Config{})
 	for i := range 25 {
 		id := fmt.Sprint("old-", i)
 		_, err := f.servers.Queue.Enqueue(t.Context(), &jobs.Batch{ID: id, Name: id, Tenant: "acme", Chain: "default"})

@@ -12,6 +12,7 @@ import (
 	"github.com/drover-batch/drover/budget"
 	"github.com/drover-batch/drover/internal/wire"
 	"github.com/drover-batch/drover/jobs"
+	"github.com/drover-batch/drover/queue"
 )
 
 const (
@@ -147,7 +148,8 @@ func choose(all []*jobs.Batch) []*jobs.Batch {
 	return append(live[:min(len(live), mostLive)], over[:min(len(over), mostOver)]...)
 }
 
-// standings looks at batches, at those that are over only now and then.
+// standings looks at batches, at those that are over only now and then. Those that
+// were removed meanwhile are not among them.
 func (l *looks) standings(ctx context.Context, batches []*jobs.Batch, now time.Time) ([]*batchView, error) {
 	var busy sync.WaitGroup
 	free := make(chan struct{}, abreast)
@@ -165,8 +167,11 @@ func (l *looks) standings(ctx context.Context, batches []*jobs.Batch, now time.T
 		busy.Go(func() {
 			defer func() { <-free }()
 			p, err := l.servers.Queue.Progress(ctx, b.ID)
-			if errs[i] = err; err == nil {
+			switch {
+			case err == nil:
 				k.progress, k.at = p, now
+			case !errors.Is(err, queue.ErrNoBatch):
+				errs[i] = err
 			}
 		})
 	}
@@ -174,11 +179,14 @@ func (l *looks) standings(ctx context.Context, batches []*jobs.Batch, now time.T
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	views := make([]*batchView, len(batches))
-	for i, b := range batches {
+	var views []*batchView
+	for _, b := range batches {
 		k := l.batches[b.ID]
+		if k.at.IsZero() {
+			continue
+		}
 		l.done += k.track.add(now, k.progress.Done())
-		views[i] = &batchView{Batch: b, Progress: k.progress, Track: k.track}
+		views = append(views, &batchView{Batch: b, Progress: k.progress, Track: k.track})
 	}
 	l.fleet.add(now, l.done)
 	return views, nil
