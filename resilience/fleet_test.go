@@ -15,17 +15,43 @@ import (
 	"github.com/drover-batch/drover/jobs"
 )
 
-// bucket holds up to size and fills at a rate; with a rate of 0 it is no limit.
-type bucket struct{ perMinute, size, left float64 }
+// bucket holds up to size and fills at a rate, or at once whenever a window ends;
+// with a rate of 0 it is no limit.
+type bucket struct {
+	perMinute, size, left float64
 
-func of(perMinute, size float64) bucket { return bucket{perMinute, size, size / 2} }
+	window, passed time.Duration // its length, if it has one, and what of it has passed
+}
 
-func (b *bucket) fill(d time.Duration) { b.left = min(b.size, b.left+d.Minutes()*b.perMinute) }
+func of(perMinute, size float64) bucket {
+	return bucket{perMinute: perMinute, size: size, left: size / 2}
+}
+
+// windows is as much for each window as comes in one, and no more for those who
+// were idle in the one before.
+func windows(perMinute float64, length time.Duration) bucket {
+	size := perMinute * length.Minutes()
+	return bucket{perMinute: perMinute, size: size, left: size, window: length}
+}
+
+func (b *bucket) fill(d time.Duration) {
+	if b.window == 0 {
+		b.left = min(b.size, b.left+d.Minutes()*b.perMinute)
+		return
+	}
+	if b.passed += d; b.passed >= b.window {
+		b.passed %= b.window
+		b.left = b.size
+	}
+}
 
 // lacks is how long it takes until n can be taken.
 func (b *bucket) lacks(n float64) time.Duration {
 	if b.perMinute == 0 || b.left >= n {
 		return 0
+	}
+	if b.window > 0 {
+		return b.window - b.passed
 	}
 	return time.Duration((n - b.left) / b.perMinute * float64(time.Minute))
 }
@@ -112,13 +138,17 @@ func (p *provider) rested() {
 	time.Sleep(left)
 }
 
-// stranger takes so much of the quota once a second until ctx ends, as somebody
+// stranger takes so much of the quota, tokens if they are limited, once a second until ctx ends, as somebody
 // with the same key.
 func (p *provider) stranger(ctx context.Context, much float64) {
 	for ctx.Err() == nil {
 		time.Sleep(time.Second)
 		p.mu.Lock()
-		p.tokens.left = max(0, p.tokens.left-much)
+		taken := &p.tokens
+		if taken.perMinute == 0 {
+			taken = &p.requests
+		}
+		taken.left = max(0, taken.left-much)
 		p.mu.Unlock()
 	}
 }
@@ -300,6 +330,45 @@ func TestHeadersOfSmallQuotasDidNotKeepThemFrom429s(t *testing.T) {
 				if u := p.measure(200 * time.Second); u.share < 0.985 || u.limited > 0.005 {
 					t.Errorf("%.1f %% used, %.2f %% 429s", 100*u.share, 100*u.limited)
 				}
+			})
+		})
+	}
+}
+
+// Headers of a provider that gives so much for each window of time used to be
+// taken for those of a bucket that is to be half full: at the end of each window
+// a thirteenth was left over, of windows of ten seconds a twentieth.
+func TestWindowsOfAProviderWereNotUsedUp(t *testing.T) {
+	const a, others = 600, 2 // a minute, and a second
+	tests := []struct {
+		name   string
+		fleet  fleet
+		others bool
+		least  float64
+	}{
+		{"a minute", fleet{configured: Quota{RequestsPerMinute: a}, provider: &provider{requests: windows(a, time.Minute)}}, false, 0.995},
+		{"nothing configured", fleet{provider: &provider{requests: windows(a, time.Minute)}}, false, 0.995},
+		{"ten seconds", fleet{configured: Quota{RequestsPerMinute: a}, provider: &provider{requests: windows(a, 10*time.Second)}}, false, 0.99},
+		{"tokens", fleet{configured: Quota{TokensPerMinute: 200_000}, provider: &provider{tokens: windows(200_000, time.Minute)}, sizes: 220}, false, 0.995},
+		{"somebody else takes a fifth", fleet{configured: Quota{RequestsPerMinute: a}, provider: &provider{requests: windows(a, time.Minute)}}, true, 0.79},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.fleet.replicas = 2
+			tt.fleet.play(t, func(t *testing.T, p *provider) {
+				ctx, cancel := context.WithCancel(t.Context())
+				var other sync.WaitGroup
+				if tt.others {
+					other.Go(func() { p.stranger(ctx, others) })
+				}
+				time.Sleep(115 * time.Second) // to the end of a window
+				u := p.measure(2 * time.Minute)
+				t.Logf("%.2f %% used, %.2f %% 429s", 100*u.share, 100*u.limited)
+				if u.share < tt.least || u.limited > 0.005 {
+					t.Errorf("want %.1f %% used, 0.5 %% 429s", 100*tt.least)
+				}
+				cancel()
+				other.Wait()
 			})
 		})
 	}

@@ -36,7 +36,7 @@ local EACH = {
   'sum',              -- reserved, of all calls so far
   'refused',          -- how much of that was refused
   'booked',           -- the same of calls that were let through, tokens as was expected
-  'limit', 'cap', 'bare', 'from', 'left', 'base', 'drain', 'since', 'upto', 'had', -- what headers said: see limiter_steer.lua
+  'limit', 'cap', 'bare', 'from', 'left', 'base', 'drain', 'since', 'upto', 'had', 'reset', -- what headers said: see limiter_steer.lua
 }
 -- NAMES are those of the hash: of FIELDS, and of EACH of the requests and of
 -- the tokens. They are written out, and tables made with all of their fields,
@@ -45,13 +45,13 @@ local EACH = {
 local NAMES = {
   'at', 'live', 'pause', 'shift', 'backoff', 'share', 'cut', 'stretch', 'starts', 'before', 'line',
   'rnext', 'rfound', 'rcut', 'rslow', 'rrested', 'rmark', 'rpassed', 'rorder', 'rsum', 'rrefused', 'rbooked',
-  'rlimit', 'rcap', 'rbare', 'rfrom', 'rleft', 'rbase', 'rdrain', 'rsince', 'rupto', 'rhad',
+  'rlimit', 'rcap', 'rbare', 'rfrom', 'rleft', 'rbase', 'rdrain', 'rsince', 'rupto', 'rhad', 'rreset',
   'tnext', 'tfound', 'tcut', 'tslow', 'trested', 'tmark', 'tpassed', 'torder', 'tsum', 'trefused', 'tbooked',
-  'tlimit', 'tcap', 'tbare', 'tfrom', 'tleft', 'tbase', 'tdrain', 'tsince', 'tupto', 'thad',
+  'tlimit', 'tcap', 'tbare', 'tfrom', 'tleft', 'tbase', 'tdrain', 'tsince', 'tupto', 'thad', 'treset',
 }
 local OF_TOKENS = #FIELDS + #EACH -- how many come before those of the tokens
 local TIMES = {'pause', 'cut', 'stretch', 'line'}
-local TIMES_EACH = {'next', 'cut', 'mark', 'bare', 'from', 'since'}
+local TIMES_EACH = {'next', 'cut', 'mark', 'bare', 'from', 'since', 'reset'}
 local FRACTIONS = {share = true, rfound = true, tfound = true, rleft = true, rdrain = true, tdrain = true, rhad = true}
 
 local SECOND, MINUTE = 1000000, 60000000
@@ -78,7 +78,7 @@ local function clamp(n, low, high) return math.max(low, math.min(high, n)) end
 
 local function part(name)
   return {name = name, next = 0, found = 0, cut = 0, slow = 0, rested = 0, mark = 0, passed = 0, order = 0, sum = 0, refused = 0, booked = 0,
-    limit = 0, cap = 0, bare = 0, from = 0, left = 0, base = 0, drain = 0, since = 0, upto = 0, had = 0}
+    limit = 0, cap = 0, bare = 0, from = 0, left = 0, base = 0, drain = 0, since = 0, upto = 0, had = 0, reset = 0}
 end
 
 -- take makes numbers of the texts from the first on, there and in a part.

@@ -13,6 +13,8 @@
 --           without one,
 --   upto    how much had been let in until then, and
 --   had     how much was left then
+--   reset   when its bucket was last full at once, 0 if it never was: not one that
+--           fills little by little, but a window that begins again
 
 local FORGET = 30 * SECOND -- of answers without headers, and what they said is forgotten
 local NEAR = 0.95    -- of a bucket: it may have been full
@@ -20,6 +22,7 @@ local WEIGHT = 0.1   -- of the latest measurement of the drain
 local STEPS = 10     -- calls in which the bucket is brought to where it is to be, at the fastest
 local APART = 1.05   -- calls that there are to be in a bucket that holds hardly more than one
 local SLOWEST, FASTEST = 0.25, 1.1 -- of the limit
+local DRY = 0.05     -- of it, where a window is used up before its end
 
 -- expected is what will be left when the next may start. What a header said was
 -- left is old news: calls that were let in since are in flight, or wait for
@@ -30,10 +33,33 @@ local function expected(d, now)
   return d.left + filled - d.drain * (d.booked - d.base), filled
 end
 
+-- length is how long such a window is: what there is of it comes in that time.
+local function length(d) return d.cap * MINUTE / d.limit end
+
+-- window is how much longer the provider's window lasts when the next may start,
+-- nothing if it is to have begun again by then, nil if it has none. A window that
+-- has not been seen to begin for two of its lengths may never have been one.
+local function window(d, now)
+  if d.reset == 0 then return nil end
+  local left = d.reset + length(d) - math.max(now, d.next)
+  return left > -length(d) and math.max(0, left) or nil
+end
+
+-- within is the part of the limit to go at so that what is left of a window is
+-- used up when it ends.
+local function within(q, d, lasts)
+  if lasts == 0 then return 1 / d.drain end
+  local one = d.drain * unit(q, d)
+  local left = d.left - d.drain * (d.booked - d.base) - one / 2
+  return clamp(math.max(one, left) * MINUTE / (d.limit * lasts), DRY, FASTEST) / d.drain
+end
+
 -- pace is the part of the limit to go at, so that the provider's bucket comes to
 -- be half full: neither a limit configured too high nor somebody else on the
 -- same key is to run it dry. The older the news, the more gently.
 local function pace(q, now, d)
+  local lasts = window(d, now)
+  if lasts then return within(q, d, lasts) end
   local cap, drain = d.cap, d.drain
   local left, filled = expected(d, now)
   local one = drain * unit(q, d)
@@ -96,6 +122,13 @@ local function unsaid(d, now)
   end
 end
 
+-- began reports whether there is far more left than can have flowed in since the
+-- call before: a window has begun.
+local function began(d, call, limit, cap, left)
+  if d.from == 0 or cap < limit / 12 then return false end
+  return left > d.left + limit * (call.start - d.from) / MINUTE + cap / 4
+end
+
 -- steer takes in what a response's headers said was left. took is how much of it
 -- the call took, and passed whether it was let through.
 local function steer(q, now, call, d, limit, left, took, passed)
@@ -104,13 +137,14 @@ local function steer(q, now, call, d, limit, left, took, passed)
     return
   end
   if d.limit ~= limit then
-    d.limit, d.cap, d.since, d.drain = limit, 0, 0, 1
+    d.limit, d.cap, d.since, d.drain, d.from, d.reset = limit, 0, 0, 1, 0, 0
   end
   local cap = math.max(d.cap, left + took, limit / 60)
   d.cap, d.bare = cap, 0
   if d == q.r and left + 1 < cap then left = left + 0.5 end -- it is rounded down
   if passed and call.start > d.since then measure(q, call, d, left, NEAR * cap - took) end
   if call.start < d.from then return end
+  if began(d, call, limit, cap, left) then d.reset, d.since = call.start, 0 end
   if not passed then left = left - took end
   d.from, d.left, d.base = call.start, left, call[d.name].booked
 end

@@ -70,6 +70,7 @@ last ten seconds.`,
 		Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd.Context(), func(ctx context.Context, s *wire.Servers) error {
+				c.tellSimulated(s)
 				all, err := s.Models(ctx)
 				if err != nil {
 					return err
@@ -77,6 +78,13 @@ last ten seconds.`,
 				return c.listModels(all)
 			})
 		},
+	}
+}
+
+// tellSimulated says that the models that are shown may not be the workers'.
+func (c *cli) tellSimulated(s *wire.Servers) {
+	if s.Simulated() {
+		c.say("note: no drover.yaml is named, so models, quotas and budgets are those of the built-in simulator: name the workers' own with --config")
 	}
 }
 

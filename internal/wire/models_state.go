@@ -17,6 +17,10 @@ type ModelState struct {
 	Quota          resilience.QuotaState
 }
 
+// Simulated reports whether the configuration of this process names no models, so
+// that those of the built-in simulator are shown, whatever the workers have.
+func (s *Servers) Simulated() bool { return s.config.Simulated }
+
 // Models tells how the configured models stand, sorted by name. Models that
 // share a quota have the same.
 func (s *Servers) Models(ctx context.Context) ([]ModelState, error) {
