@@ -105,7 +105,7 @@ func TestPodsMayDoNoMoreThanTheyNeed(t *testing.T) {
 		if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
 			t.Errorf("%s gets a token of the cluster, which it has no use for", name)
 		}
-		// DROVER_… and REDIS_PORT of links would be taken for settings.
+		// Those of a Service whose name begins with drover would be taken for settings.
 		if pod.EnableServiceLinks == nil || *pod.EnableServiceLinks {
 			t.Errorf("%s gets variables of services", name)
 		}
