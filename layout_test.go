@@ -21,7 +21,7 @@ const module = "github.com/drover-batch/drover/"
 // shared state, internal/fair where it deals, internal/fold where it looks for
 // text, and nothing else of ours. These put the others together and may know
 // them all.
-var assemblers = []string{"cmd/", "bench/", "internal/wire", "internal/ops", "internal/audit", "deploy", "llm/outside"}
+var assemblers = []string{"cmd/", "bench/", "internal/wire", "internal/ops", "internal/dashboard", "internal/audit", "deploy", "llm/outside"}
 
 // Every package may know these.
 var forAll = []string{"jobs", "internal/lua", "internal/fair", "internal/fold"}

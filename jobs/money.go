@@ -54,6 +54,16 @@ func (u USD) String() string {
 	return fmt.Sprintf("%s$%d.%s", sign, u/Dollar, frac)
 }
 
+// Short is the amount as precisely as a person reads along: four decimals below
+// a dollar, else two.
+func (u USD) Short() string {
+	decimals := 2
+	if 0 < u && u < Dollar {
+		decimals = 4
+	}
+	return fmt.Sprintf("$%.*f", decimals, float64(u)/float64(Dollar))
+}
+
 // Price is what a model charges per million tokens.
 type Price struct {
 	Input       USD `json:"input"`

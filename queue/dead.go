@@ -60,6 +60,11 @@ func (q *Queue) Dead(ctx context.Context, f DeadFilter) iter.Seq2[*jobs.DeadLett
 	})
 }
 
+// Letters is how many dead letters there are, of all batches.
+func (q *Queue) Letters(ctx context.Context) (int64, error) {
+	return q.count(ctx, q.dead, q.subject("dead", "*", "*"))
+}
+
 // after reports whether a message came after the one with a sequence.
 func after(m jetstream.Msg, seq uint64) bool {
 	meta, err := m.Metadata()

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -108,22 +107,25 @@ type Circuit struct {
 	Since    time.Time // zero if it never was anything but closed
 	Until    time.Time // of an open one: when it lets probes through
 	Failures int       // in a row
+
+	Workers int // that heard of the model in the last minute
+	Apart   int // those of them whose own circuit is open while others are answered: look at their network
 }
 
 // Circuits tells how the circuits of the models stand, in the given order. keys
 // is as in BreakerConfig. It blocks for one round trip to Redis.
 func Circuits(ctx context.Context, rdb redis.Cmdable, keys lua.Keyspace, models ...string) ([]Circuit, error) {
 	keys = cmp.Or(keys, "drover")
-	answers := make([]*redis.StringCmd, len(models))
+	answers := make([]*redis.MapStringStringCmd, len(models))
 	var clock *redis.TimeCmd
 	_, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		clock = p.Time(ctx)
 		for i, m := range models {
-			answers[i] = p.HGet(ctx, circuitKey(keys, m), "fleet")
+			answers[i] = p.HGetAll(ctx, circuitKey(keys, m))
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, redis.Nil) {
+	if err != nil {
 		return nil, fmt.Errorf("reading the circuits: %w", err)
 	}
 	circuits := make([]Circuit, len(models))
@@ -133,24 +135,42 @@ func Circuits(ctx context.Context, rdb redis.Cmdable, keys lua.Keyspace, models 
 	return circuits, nil
 }
 
-// parseCircuit reads the first of the fields that breaker.lua writes.
-func parseCircuit(model, text string, now time.Time) Circuit {
-	c := Circuit{Model: model, State: Closed}
-	var field [5]int64 // state, generation, since, until, failures
-	for i, s := range strings.Fields(text) {
-		if i < len(field) {
-			field[i], _ = strconv.ParseInt(s, 10, 64)
-		}
+const fleetCircuit = "fleet" // beside those of the workers
+
+func parseCircuit(model string, hash map[string]string, now time.Time) Circuit {
+	fleet := parseCircuitOf(hash[fleetCircuit])
+	c := Circuit{Model: model, State: Closed, Failures: int(fleet.failures)}
+	if fleet.since > 0 {
+		c.Since = time.UnixMicro(fleet.since)
 	}
-	if field[2] > 0 {
-		c.Since = time.UnixMicro(field[2])
-	}
-	c.Failures = int(field[4])
 	switch {
-	case field[0] == 1 && now.Before(time.UnixMicro(field[3])):
-		c.State, c.Until = Open, time.UnixMicro(field[3])
-	case field[0] > 0:
+	case fleet.state == 1 && now.Before(time.UnixMicro(fleet.until)):
+		c.State, c.Until = Open, time.UnixMicro(fleet.until)
+	case fleet.state > 0:
 		c.State = HalfOpen
 	}
+	for worker, text := range hash {
+		own := parseCircuitOf(text)
+		if worker == fleetCircuit || now.Sub(time.UnixMicro(own.seen)) > time.Minute {
+			continue
+		}
+		c.Workers++
+		if own.state > 0 && own.since > fleet.since {
+			c.Apart++
+		}
+	}
 	return c
+}
+
+// circuitFields are those of breaker.lua's that are for people.
+type circuitFields struct{ state, since, until, failures, seen int64 }
+
+func parseCircuitOf(text string) circuitFields {
+	var n [15]int64
+	for i, s := range strings.Fields(text) {
+		if i < len(n) {
+			n[i], _ = strconv.ParseInt(s, 10, 64)
+		}
+	}
+	return circuitFields{state: n[0], since: n[2], until: n[3], failures: n[4], seen: n[14]}
 }

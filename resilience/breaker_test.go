@@ -170,6 +170,9 @@ func TestOneReplicaThatFailsStopsOnlyItself(t *testing.T) {
 		d.ends(1, "c", jobs.Attempt{})
 		d.ends(5, "a", bad)
 		d.stands(Closed)
+		if c := d.circuit(); c.Workers != 3 || c.Apart != 1 {
+			t.Errorf("%d workers, %d apart, want one of three", c.Workers, c.Apart)
+		}
 		if r := d.refuse(newCall("a")); !strings.Contains(r.Why, "this worker's own circuit") {
 			t.Errorf("why: %q", r.Why)
 		}

@@ -190,7 +190,7 @@ func (a *asking) unpayable(call *jobs.Call, no *Refusal) *obstacle {
 		o.sort = never
 		if p := call.Model.Price; p != nil {
 			o.why += fmt.Sprintf(", and %s tokens in at %v and up to %s out at %v a million make %v",
-				grouped(call.Input), p.Input, grouped(call.Output), p.Output, call.Worst)
+				jobs.Grouped(call.Input), p.Input, jobs.Grouped(call.Output), p.Output, call.Worst)
 		}
 	case no.Cheaper:
 		o.sort = dear

@@ -83,7 +83,7 @@ func (a *asking) prepare() *obstacle {
 		output = min(output, own)
 	}
 	if !m.HasRoom(input, output) {
-		return a.stuck(unfit, 0, "%s tokens do not fit its %s", grouped(input), grouped(int64(m.Context)))
+		return a.stuck(unfit, 0, "%s tokens do not fit its %s", jobs.Grouped(input), jobs.Grouped(int64(m.Context)))
 	}
 	if m.Context > 0 {
 		output = min(output, int64(m.Context)-input)
@@ -201,7 +201,7 @@ func (r *run) appraise(a *jobs.Answer, req *jobs.Request) *jobs.Failure {
 	case req.Body != nil:
 		return nil
 	case a.Finish == jobs.FinishLength:
-		fail = jobs.Failf(jobs.Truncated, "the answer hit its limit of %s tokens", grouped(a.Usage.Output))
+		fail = jobs.Failf(jobs.Truncated, "the answer hit its limit of %s tokens", jobs.Grouped(a.Usage.Output))
 	case a.Finish == jobs.FinishRefused:
 		fail = jobs.Failf(jobs.Refused, "the model declined to answer")
 	case strings.TrimSpace(a.Text) == "" && (len(a.Calls) == 0 || r.meter == nil): // calls of tools that nobody offered are no answer

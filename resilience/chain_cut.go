@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/drover-batch/drover/jobs"
 )
 
 // pageMark begins a page in a document's text, or stands between two.
@@ -132,7 +134,7 @@ func without(text string, n int) *abridgement {
 	tail = max(tail, head)
 	out := tail - head
 	return &abridgement{
-		text: strings.TrimRight(text[:head], " \n") + "\n\n[" + grouped(int64(out)) + " bytes of the document are left out here]\n\n" + strings.TrimLeft(text[tail:], " \n"),
+		text: strings.TrimRight(text[:head], " \n") + "\n\n[" + jobs.Grouped(int64(out)) + " bytes of the document are left out here]\n\n" + strings.TrimLeft(text[tail:], " \n"),
 		of:   len(text), out: out,
 	}
 }

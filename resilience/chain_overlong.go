@@ -258,7 +258,7 @@ func (r *run) tellLength(o *jobs.Outcome) {
 	case r.abridged != nil:
 		o.Degraded, o.Shortened = jobs.Partial, r.abridged.out
 		o.Reason = join(o.Reason, fmt.Sprintf("the middle of the document, %s of its %s bytes (%d %%), was left out because %s",
-			grouped(int64(r.abridged.out)), grouped(int64(r.abridged.of)), 100*r.abridged.out/max(1, r.abridged.of), why))
+			jobs.Grouped(int64(r.abridged.out)), jobs.Grouped(int64(r.abridged.of)), 100*r.abridged.out/max(1, r.abridged.of), why))
 	}
 }
 

@@ -59,7 +59,7 @@ func (r *replica) start(t testing.TB) {
 
 func (r *replica) inFlight(t testing.TB) int64 {
 	t.Helper()
-	states, err := r.limiter.state(context.Background(), r.config.Redis)
+	states, err := Quotas(context.Background(), r.config.Redis, r.limiter.config.Keys, "small")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,7 +87,7 @@ func (m *meter) ask(tokens int64) *jobs.Failure {
 		return m.overlong()
 	case m.tokens+tokens > m.limit.Tokens:
 		return jobs.Failf(jobs.Runaway, "the conversation used %s tokens and its next step could use %s more, of %s allowed",
-			grouped(m.tokens), grouped(tokens), grouped(m.limit.Tokens))
+			jobs.Grouped(m.tokens), jobs.Grouped(tokens), jobs.Grouped(m.limit.Tokens))
 	}
 	return nil
 }
@@ -173,14 +173,5 @@ func clipped(s string, most int) string {
 	for end > 0 && !utf8.RuneStart(s[end]) {
 		end--
 	}
-	return fmt.Sprintf("%s [%s bytes left out]", s[:end], grouped(int64(len(s)-end)))
-}
-
-// grouped prints a number as people read it: 123,456.
-func grouped(n int64) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
+	return fmt.Sprintf("%s [%s bytes left out]", s[:end], jobs.Grouped(int64(len(s)-end)))
 }

@@ -118,7 +118,7 @@ func (l *Limiter) form(call *jobs.Call, r report) *lua.Form {
 		settings := fmt.Sprint(q.RequestsPerMinute, q.TokensPerMinute, q.Concurrent, horizon.Microseconds())
 		f := &lua.Form{
 			Module: LimiterGuard,
-			Keys:   []string{l.key(r.quota), l.key(r.quota, "line")},
+			Keys:   []string{quotaKey(l.config.Keys, r.quota), quotaKey(l.config.Keys, r.quota, "line")},
 			Args:   []string{r.worker, settings},
 		}
 		switch r.kind {
@@ -167,8 +167,8 @@ func outcome(a *jobs.Attempt) string {
 	return "other"
 }
 
-func (l *Limiter) key(quota string, part ...string) string {
-	return l.config.Keys.Key(append([]string{"quota", quota}, part...)...)
+func quotaKey(keys lua.Keyspace, quota string, part ...string) string {
+	return keys.Key(append([]string{"quota", quota}, part...)...)
 }
 
 func (l *Limiter) line(m *jobs.Model) *line {

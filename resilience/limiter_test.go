@@ -19,9 +19,9 @@ func underQuota(t *testing.T, q Quota, test func(t *testing.T, d *desk)) {
 	})
 }
 
-func (d *desk) quota() quotaState {
+func (d *desk) quota() QuotaState {
 	d.t.Helper()
-	q, err := d.guard.(*Limiter).state(d.t.Context(), d.rdb)
+	q, err := Quotas(d.t.Context(), d.rdb, d.keys, "small")
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -323,8 +323,8 @@ func TestMemosOfTheLastBuildAreReadAsTheyWereMeant(t *testing.T) {
 		d.leave(d.admit(newCall("a")), jobs.Attempt{Kind: jobs.RateLimited, RetryAfter: time.Hour})
 		d.pass(2 * time.Hour)
 		c := d.admit(newCall("a"))
-		q := numbers(d.rdb.HMGet(t.Context(), d.keys.Key("quota", "small"), "at", "rsum", "tsum", "shift", "rbooked", "tbooked").Val())
-		memo := fmt.Sprintf("limiter\x1f%.0f 0 %.0f %.0f %.0f %.0f %.0f", q[0], q[1], q[2], q[3], q[4], q[5])
+		q := d.rdb.HMGet(t.Context(), d.keys.Key("quota", "small"), "at", "rsum", "tsum", "shift", "rbooked", "tbooked").Val()
+		memo := fmt.Sprintf("limiter\x1f%s 0 %s %s %s %s %s", q...)
 		record := d.rdb.HGet(t.Context(), d.keys.Key("records"), c.ID).Val()
 		record = regexp.MustCompile("limiter\x1f[^\x1e\x1f]*").ReplaceAllLiteralString(record, memo)
 		d.rdb.HSet(t.Context(), d.keys.Key("records"), c.ID, record)
@@ -413,7 +413,7 @@ func TestNoLimitWasFoundOnceTheClockWasPutBackByAMoment(t *testing.T) {
 		}
 		d.pass(-101 * time.Millisecond)
 		d.leave(d.admit(newCall("a")), jobs.Attempt{Kind: jobs.RateLimited, RetryAfter: time.Second})
-		if f := d.quota().FoundRequests; f < 380 || f > 460 {
+		if f := d.quota().Requests.Found; f < 380 || f > 460 {
 			t.Errorf("found %v a minute, want about 420", f)
 		}
 	})
@@ -444,7 +444,7 @@ func TestUnknownLimitIsFound(t *testing.T) {
 			d.pass(100 * time.Millisecond)
 		}
 		d.leave(d.admit(newCall("a")), jobs.Attempt{Kind: jobs.RateLimited, RetryAfter: time.Second})
-		if f := d.quota().FoundRequests; f < 380 || f > 460 {
+		if f := d.quota().Requests.Found; f < 380 || f > 460 {
 			t.Errorf("found %v a minute, want about 420", f)
 		}
 		d.pass(time.Second)
@@ -502,7 +502,7 @@ func TestLimitIsFoundAgainAfterHoursWithout429s(t *testing.T) {
 			if n := d.aFlood(20 * time.Second); n == 0 || n > 6 {
 				t.Errorf("%d calls of about 200 were 429s, want as few as find the limit", n)
 			}
-			if f := d.quota().FoundRequests; f < 300 || f > 900 {
+			if f := d.quota().Requests.Found; f < 300 || f > 900 {
 				t.Errorf("found %v a minute, of 600", f)
 			}
 			d.pass(time.Hour)

@@ -29,5 +29,5 @@ func (b bill) short() string {
 	if b.unknown {
 		return b.String()
 	}
-	return cents(b.cost)
+	return b.cost.Short()
 }

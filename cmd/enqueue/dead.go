@@ -53,7 +53,7 @@ func (d *deadFlags) filter() queue.DeadFilter {
 func newDead(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dead",
-		Short: "Look at dead letters, replay them, drop them",
+		Short: "Look at dead letters, edit them, replay them, drop them",
 		Long: `A document that no model could answer is kept as a dead letter, whole, with all
 that was tried. Replayed, it is asked about again; its outcome then replaces
 the dead one. Letters of a batch that was cancelled, or whose deadline has gone
@@ -61,7 +61,7 @@ by, stay as they are.`,
 		Args: commandsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newDeadList(c), newDeadShow(c), newDeadReplay(c), newDeadDrop(c))
+	cmd.AddCommand(newDeadList(c), newDeadShow(c), newDeadEdit(c), newDeadReplay(c), newDeadDrop(c))
 	return cmd
 }
 

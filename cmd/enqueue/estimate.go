@@ -256,6 +256,6 @@ func span(pair [2]int64) string {
 	return fmt.Sprintf("%d to %d", pair[0], pair[1])
 }
 
-func usd(amount float64) string { return cents(jobs.USD(amount*float64(jobs.Dollar) + 0.5)) }
+func usd(amount float64) string { return jobs.USD(amount*float64(jobs.Dollar) + 0.5).Short() }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

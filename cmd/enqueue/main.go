@@ -9,7 +9,9 @@
 //	enqueue results BATCH    write the outcomes
 //	enqueue pause|resume|cancel BATCH
 //	enqueue budget list|show NAME|set NAME AMOUNT|recount
-//	enqueue dead list|show|replay|drop
+//	enqueue models           how models and their quotas stand
+//	enqueue dashboard        all of it in a browser
+//	enqueue dead list|show|edit|replay|drop
 //	enqueue prices list|show|import
 //	enqueue setup            lay out the streams on NATS, once
 package main

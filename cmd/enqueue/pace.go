@@ -55,9 +55,9 @@ func (p *pace) text(s snapshot, free bool) []string {
 		left := float64(s.total-s.done) / p.rate
 		parts = append(parts, fmt.Sprintf("%.1f/s", p.rate), "ETA "+short(time.Duration(left*float64(time.Second))))
 	}
-	if cost := cents(s.cost); !free {
+	if cost := s.cost.Short(); !free {
 		if s.done > 0 && s.done < s.total && s.cost > 0 {
-			cost += " of about " + cents(jobs.USD(float64(s.cost)/float64(s.done)*float64(s.total)))
+			cost += " of about " + jobs.USD(float64(s.cost)/float64(s.done)*float64(s.total)).Short()
 		}
 		parts = append(parts, cost)
 	}

@@ -62,7 +62,7 @@ worker --embedded in the same data folder.
 	group(root, "Before anything is spent:", newEstimate(c), newShow(c))
 	group(root, "In one process:", newRun(c))
 	group(root, "With workers:", newSetup(c), newSubmit(c), newWatch(c), newPause(c), newResume(c), newCancel(c))
-	group(root, "With either:", newStatus(c), newResults(c), newRemove(c), newBudget(c), newDead(c), newPrices(c))
+	group(root, "With either:", newStatus(c), newModels(c), newDashboard(c), newResults(c), newRemove(c), newBudget(c), newDead(c), newPrices(c))
 	return root
 }
 

@@ -34,12 +34,4 @@ func clip(s string, n int) string {
 	return string(r[:n]) + "…"
 }
 
-// cents shows an amount for reading along: four decimals below a dollar.
-func cents(u jobs.USD) string {
-	if u < jobs.Dollar {
-		return fmt.Sprintf("$%.4f", dollars(u))
-	}
-	return fmt.Sprintf("$%.2f", dollars(u))
-}
-
 func dollars(u jobs.USD) float64 { return float64(u) / float64(jobs.Dollar) }

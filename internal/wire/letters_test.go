@@ -1,4 +1,4 @@
-package main
+package wire
 
 import (
 	"errors"
@@ -35,7 +35,7 @@ func TestLettersOfACancelledBatchKeepNoOthersFromTheirReplay(t *testing.T) {
 	letters := lettersOf("good", "gone", "late", "gone", "good")
 	var mu sync.Mutex
 	var replayed []string
-	n, err := eachLetter(letters, func(l *jobs.DeadLetter) error {
+	n, err := EachLetter(letters, func(l *jobs.DeadLetter) error {
 		if end := ends[l.Job.Batch]; end != nil {
 			return fmt.Errorf("replaying: %w", end)
 		}
@@ -55,7 +55,7 @@ func TestLettersOfACancelledBatchKeepNoOthersFromTheirReplay(t *testing.T) {
 		}
 	}
 	broken := errors.New("NATS is away")
-	if n, err := eachLetter(letters, func(*jobs.DeadLetter) error { return broken }); n != 0 || !errors.Is(err, broken) {
+	if n, err := EachLetter(letters, func(*jobs.DeadLetter) error { return broken }); n != 0 || !errors.Is(err, broken) {
 		t.Errorf("%d, %v", n, err)
 	}
 }
@@ -68,7 +68,7 @@ func TestLettersDoNotWaitForOneAnother(t *testing.T) {
 		letters := lettersOf(slices.Repeat([]string{"contracts"}, total)...)
 		var now, most atomic.Int64
 		began := time.Now()
-		n, err := eachLetter(letters, func(*jobs.DeadLetter) error {
+		n, err := EachLetter(letters, func(*jobs.DeadLetter) error {
 			most.Store(max(most.Load(), now.Add(1)))
 			defer now.Add(-1)
 			time.Sleep(time.Second)

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/drover-batch/drover/internal/wire"
+	"github.com/drover-batch/drover/jobs"
+	"github.com/drover-batch/drover/resilience"
+)
+
+// modelState is a configured model for scripts.
+type modelState struct {
+	Model    string     `json:"model"`
+	Provider string     `json:"provider"`
+	Circuit  string     `json:"circuit"`
+	Failures int        `json:"failures"` // in a row
+	Until    *time.Time `json:"open_until,omitempty"`
+	Workers  int        `json:"workers"` // that heard of it in the last minute
+	Apart    int        `json:"workers_apart"`
+	Quota    string     `json:"quota"`
+	InFlight int64      `json:"in_flight"`
+	Paused   float64    `json:"paused_seconds"`
+	Share    float64    `json:"share"` // of the limits that 429s have left
+
+	Requests flow `json:"requests"`
+	Tokens   flow `json:"tokens"`
+}
+
+// flow is what is asked of a quota and what it lets through, a minute.
+type flow struct {
+	Asked float64 `json:"per_minute"`
+	Limit int64   `json:"limit_per_minute,omitempty"`
+	By    string  `json:"limit_by,omitempty"` // configured, headers or 429s
+}
+
+func flowOf(f resilience.Flow, configured int64) flow {
+	limit, by := f.Limit(configured)
+	return flow{f.Asked, limit, by}
+}
+
+func modelStateOf(m wire.ModelState) modelState {
+	s := modelState{
+		Model: m.Name, Provider: m.Provider,
+		Circuit: m.Circuit.State, Failures: m.Circuit.Failures, Workers: m.Circuit.Workers, Apart: m.Circuit.Apart,
+		Quota: m.Quota.Name, InFlight: m.Quota.InFlight, Paused: m.Quota.Paused.Seconds(), Share: m.Quota.Share,
+		Requests: flowOf(m.Quota.Requests, m.Configured.RequestsPerMinute),
+		Tokens:   flowOf(m.Quota.Tokens, m.Configured.TokensPerMinute),
+	}
+	if m.Circuit.State == resilience.Open {
+		s.Until = &m.Circuit.Until
+	}
+	return s
+}
+
+func newModels(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:   "models",
+		Short: "Show how the models stand: their circuits, and what is used of their quotas",
+		Long: `Shows each configured model with its circuit and its quota, as they stand for
+all workers together. Models that share a quota show the same. A limit is
+the configured one unless its provider's headers tell a lower one (headers), or
+429s have shown it where nobody tells (429s). What is used is an average over the
+last ten seconds.`,
+		Args: exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.with(cmd.Context(), func(ctx context.Context, s *wire.Servers) error {
+				c.tellSimulated(s)
+				all, err := s.Models(ctx)
+				if err != nil {
+					return err
+				}
+				return c.listModels(all)
+			})
+		},
+	}
+}
+
+// tellSimulated says that the models that are shown may not be the workers'.
+func (c *cli) tellSimulated(s *wire.Servers) {
+	if s.Simulated() {
+		c.say("note: no drover.yaml is named, so models, quotas and budgets are those of the built-in simulator: name the workers' own with --config")
+	}
+}
+
+func (c *cli) listModels(all []wire.ModelState) error {
+	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	if !c.json {
+		_, _ = fmt.Fprintln(table, "MODEL\tCIRCUIT\tQUOTA\tIN FLIGHT\tREQUESTS/MIN\tTOKENS/MIN\tNOTE")
+	}
+	for _, m := range all {
+		s := modelStateOf(m)
+		if c.json {
+			if err := c.print(s); err != nil {
+				return err
+			}
+			continue
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", plain(s.Model), s.Circuit, plain(s.Quota), s.InFlight, s.Requests, s.Tokens, s.note())
+	}
+	return table.Flush()
+}
+
+// String is how much is used of how much, and who says so unless the
+// configuration does: 480 of 500 (headers).
+func (f flow) String() string {
+	used := jobs.Grouped(int64(f.Asked + 0.5))
+	switch f.By {
+	case "":
+		return used
+	case "configured":
+		return used + " of " + jobs.Grouped(f.Limit)
+	}
+	return used + " of " + jobs.Grouped(f.Limit) + " (" + f.By + ")"
+}
+
+// note says what is out of the ordinary.
+func (s *modelState) note() string {
+	var notes []string
+	switch {
+	case s.Until != nil:
+		notes = append(notes, fmt.Sprintf("%s in a row: asked again in %s", jobs.Counted(s.Failures, "failure"), short(time.Until(*s.Until))))
+	case s.Circuit == resilience.HalfOpen:
+		notes = append(notes, "let on probation")
+	}
+	if s.Apart > 0 {
+		notes = append(notes, fmt.Sprintf("%d of %s cannot reach it: look at their network and keys", s.Apart, jobs.Counted(s.Workers, "worker")))
+	}
+	if s.Paused > 0 {
+		notes = append(notes, "its provider asked for a pause: "+short(time.Duration(s.Paused*float64(time.Second))))
+	}
+	if s.Share < 1 {
+		notes = append(notes, fmt.Sprintf("%.0f %% of its limits after 429s", 100*s.Share))
+	}
+	return strings.Join(notes, "; ")
+}
