@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -89,9 +88,9 @@ func (c *cli) tellSimulated(s *wire.Servers) {
 }
 
 func (c *cli) listModels(all []wire.ModelState) error {
-	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	table := newTable(c.out)
 	if !c.json {
-		_, _ = fmt.Fprintln(table, "MODEL\tCIRCUIT\tQUOTA\tIN FLIGHT\tREQUESTS/MIN\tTOKENS/MIN\tNOTE")
+		table.row("MODEL", "CIRCUIT", "QUOTA", "IN FLIGHT", "REQUESTS/MIN", "TOKENS/MIN", "NOTE")
 	}
 	for _, m := range all {
 		s := modelStateOf(m)
@@ -101,9 +100,9 @@ func (c *cli) listModels(all []wire.ModelState) error {
 			}
 			continue
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", plain(s.Model), s.Circuit, plain(s.Quota), s.InFlight, s.Requests, s.Tokens, s.note())
+		table.row(s.Model, s.Circuit, s.Quota, s.InFlight, s.Requests, s.Tokens, s.note())
 	}
-	return table.Flush()
+	return table.flush()
 }
 
 // String is how much is used of how much, and who says so unless the
