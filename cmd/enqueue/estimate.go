@@ -213,7 +213,7 @@ func (e *estimation) write(w io.Writer) error {
 	}
 	tell(w, "%s%s%s", jobs.Counted(e.Documents, "document"), left, how)
 	tell(w, "%s tokens in, %s out", span(e.Input), span(e.Output))
-	tell(w, "cost %s for answers of %d tokens, at most %s%s", usd(e.Cost[0]), e.answer, usd(e.Cost[1]), e.unpriced())
+	tell(w, "cost %s for answers of %d tokens, at most %s%s", usd(e.Cost[0]), e.typical(), usd(e.Cost[1]), e.unpriced())
 	tell(w, "about %s to %s, bound by %s\n", short(seconds(e.Seconds[0])), short(seconds(e.Seconds[1])), e.Bound)
 	table := newFigures(w)
 	table.row("model", "documents", "tokens in", "tokens out", "cost", "at most", "")
@@ -233,6 +233,18 @@ func (e *estimation) write(w io.Writer) error {
 	}
 	tell(w, "\nNobody was asked. Retries come on top; enqueue run --sample 20 measures.")
 	return err
+}
+
+// typical is how long answers are taken to be: models may not be allowed so much.
+func (e *estimation) typical() int64 {
+	documents := int64(0)
+	for _, m := range e.Models {
+		documents += m.Documents
+	}
+	if documents == 0 {
+		return e.answer
+	}
+	return e.Output[0] / documents
 }
 
 func (e *estimation) unpriced() string {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -100,7 +99,7 @@ func (c *cli) listModels(all []wire.ModelState) error {
 			}
 			continue
 		}
-		table.row(s.Model, s.Circuit, s.Quota, s.InFlight, s.Requests, s.Tokens, s.note())
+		table.row(s.Model, s.Circuit, s.Quota, s.InFlight, s.Requests, s.Tokens, strings.Join(append(m.CircuitNotes(), m.QuotaNotes()...), "; "))
 	}
 	return table.flush()
 }
@@ -116,25 +115,4 @@ func (f flow) String() string {
 		return used + " of " + jobs.Grouped(f.Limit)
 	}
 	return used + " of " + jobs.Grouped(f.Limit) + " (" + f.By + ")"
-}
-
-// note says what is out of the ordinary.
-func (s *modelState) note() string {
-	var notes []string
-	switch {
-	case s.Until != nil:
-		notes = append(notes, fmt.Sprintf("%s in a row: asked again in %s", jobs.Counted(s.Failures, "failure"), short(time.Until(*s.Until))))
-	case s.Circuit == resilience.HalfOpen:
-		notes = append(notes, "let on probation")
-	}
-	if s.Apart > 0 {
-		notes = append(notes, fmt.Sprintf("%d of %s cannot reach it: look at their network and keys", s.Apart, jobs.Counted(s.Workers, "worker")))
-	}
-	if s.Paused > 0 {
-		notes = append(notes, "its provider asked for a pause: "+short(time.Duration(s.Paused*float64(time.Second))))
-	}
-	if s.Share < 1 {
-		notes = append(notes, fmt.Sprintf("%.0f %% of its limits after 429s", 100*s.Share))
-	}
-	return strings.Join(notes, "; ")
 }
