@@ -8,7 +8,9 @@ import (
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/env"
 	"github.com/google/cel-go/common/operators"
+	"github.com/google/cel-go/common/overloads"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
@@ -41,25 +43,34 @@ type expectation struct {
 }
 
 func newExpectation(text string) (*expectation, error) {
-	env, err := cel.NewEnv(
+	language, err := cel.NewCustomEnv(
+		cel.StdLib(cel.StdLibSubset(&env.LibrarySubset{ExcludeFunctions: []*env.Function{env.NewFunction(overloads.Matches)}})),
 		cel.CrossTypeNumericComparisons(true),
 		cel.ParserExpressionSizeLimit(mostExpression),
 		cel.Variable("answer", cel.DynType),
 		cel.Variable("document", cel.StringType),
 		cel.Variable("fields", cel.MapType(cel.StringType, cel.StringType)),
 		cel.Function("sum", cel.Overload("sum_list", []*cel.Type{cel.ListType(cel.DynType)}, cel.DoubleType, cel.UnaryBinding(sum))),
+		cel.Function(overloads.Matches, cel.SingletonBinaryBinding(matches),
+			cel.Overload(overloads.Matches, []*cel.Type{cel.StringType, cel.StringType}, cel.BoolType),
+			cel.MemberOverload(overloads.MatchesString, []*cel.Type{cel.StringType, cel.StringType}, cel.BoolType)),
 	)
 	if err != nil {
 		return nil, err
 	}
-	tree, issues := env.Compile(text)
+	tree, issues := language.Compile(text)
 	if issues.Err() != nil {
 		return nil, complaint(issues)
 	}
 	if t := tree.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("it gives a %s: write what has to be true, such as answer.total > 0", t)
 	}
-	program, err := env.Program(tree, cel.CostLimit(mostCost), cel.CostTrackerOptions(interpreter.OverloadCostTracker("sum_list", sumCost)))
+	program, err := language.Program(tree, cel.CostLimit(mostCost), cel.CostTrackerOptions(
+		interpreter.OverloadCostTracker("sum_list", sumCost),
+		interpreter.OverloadCostTracker(overloads.Matches, matchesCost), interpreter.OverloadCostTracker(overloads.MatchesString, matchesCost),
+		interpreter.OverloadCostTracker(overloads.Equals, equalsCost), interpreter.OverloadCostTracker(overloads.NotEquals, equalsCost),
+		interpreter.OverloadCostTracker(overloads.InList, inCost),
+	))
 	if err != nil {
 		return nil, err
 	}

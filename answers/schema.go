@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -39,7 +38,11 @@ func compile(text []byte) (*jsonschema.Schema, error) {
 	default:
 		return nil, errors.New(`it must be an object such as {"type": "object", "properties": {…}}`)
 	}
+	if err := bounded(doc); err != nil {
+		return nil, err
+	}
 	c := jsonschema.NewCompiler()
+	c.UseRegexpEngine(newPattern)
 	c.UseLoader(refusing{})
 	c.AssertFormat()
 	if err := c.AddResource(here, doc); err != nil {
@@ -70,7 +73,8 @@ func explain(err error) error {
 	}
 	if invalid, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
 		var all []string
-		for _, f := range flawsOf(invalid) {
+		flaws, _ := flawsOf(invalid)
+		for _, f := range flaws {
 			all = append(all, fmt.Sprintf("at %s: %s", place(f.At), f.Message))
 		}
 		return errors.New(strings.Join(all, "; "))
@@ -78,35 +82,35 @@ func explain(err error) error {
 	return errors.New(strings.ReplaceAll(err.Error(), here, ""))
 }
 
-// violations lists how a value violates the schema.
-func violations(s *jsonschema.Schema, value any) []jobs.Flaw {
+// violations lists how a value violates the schema, and says how many things
+// more are wrong.
+func (s *Standard) violations(value any) (flaws []jobs.Flaw, more int) {
 	if flaws := boundless(nil, value); len(flaws) > 0 {
-		return flaws
+		return flaws, 0
 	}
-	err := s.Validate(value)
+	switch steps := stepsOf(s.schema, value); {
+	case steps > mostSteps:
+		return []jobs.Flaw{{Check: jobs.CheckSchema, Message: fmt.Sprintf("it would take more than %d steps to hold it against the schema: a shorter answer or one that is nested less takes fewer, and so does a schema with fewer alternatives", mostSteps)}}, 0
+	case steps > manySteps:
+		s.large.Lock()
+		defer s.large.Unlock()
+	}
+	err := s.schema.Validate(value)
 	if err == nil {
-		return nil
+		return nil, 0
 	}
 	invalid, ok := errors.AsType[*jsonschema.ValidationError](err)
 	if !ok {
-		return []jobs.Flaw{{Check: jobs.CheckSchema, Message: err.Error()}}
+		return []jobs.Flaw{{Check: jobs.CheckSchema, Message: err.Error()}}, 0
 	}
 	return flawsOf(invalid)
 }
 
-// mostPower bounds the powers of ten in the numbers of an answer. Floating point
-// ends before it; the library calculates exactly, which takes a quarter of a
-// second for a power of a million (measured), and panics beyond.
-const mostPower = 400
-
 // boundless finds the numbers that are larger or smaller than any that is meant.
 // What at has room for behind its end is written to.
 func boundless(at []string, v any) (flaws []jobs.Flaw) {
-	if n, ok := v.(json.Number); ok {
-		_, power, written := strings.Cut(strings.ToLower(n.String()), "e")
-		if p, err := strconv.Atoi(power); written && (err != nil || p > mostPower || p < -mostPower) {
-			flaws = append(flaws, jobs.Flaw{Check: jobs.CheckSchema, At: pointerTo(at), Message: "is a number out of all bounds"})
-		}
+	if n, ok := v.(json.Number); ok && outOfBounds(n) {
+		flaws = append(flaws, jobs.Flaw{Check: jobs.CheckSchema, At: pointerTo(at), Message: "is a number out of all bounds"})
 	}
 	members(v, func(name string, inner any) {
 		flaws = append(flaws, boundless(append(at, name), inner)...)
@@ -114,26 +118,39 @@ func boundless(at []string, v any) (flaws []jobs.Flaw) {
 	return flaws
 }
 
-// flawsOf are the errors that have no further cause, in the order of their
-// places.
-func flawsOf(e *jsonschema.ValidationError) (flaws []jobs.Flaw) {
-	printer := message.NewPrinter(language.English)
-	told := map[jobs.Flaw]bool{}
+// mostSaid bounds what is said of one thing: it may list all that is allowed.
+const mostSaid = 1_000
+
+// flawsOf are the first of the errors that have no further cause, in the order of
+// their places, and how many there are more.
+func flawsOf(e *jsonschema.ValidationError) (flaws []jobs.Flaw, more int) {
+	type wrong struct {
+		at   string
+		what *jsonschema.ValidationError
+	}
+	var all []wrong
 	var walk func(*jsonschema.ValidationError)
 	walk = func(e *jsonschema.ValidationError) {
 		if len(e.Causes) == 0 {
-			f := jobs.Flaw{Check: jobs.CheckSchema, At: pointerTo(e.InstanceLocation), Message: said(e.ErrorKind, printer)}
-			if !told[f] {
-				told[f], flaws = true, append(flaws, f)
-			}
+			all = append(all, wrong{pointerTo(e.InstanceLocation), e})
 		}
 		for _, cause := range e.Causes {
 			walk(cause)
 		}
 	}
 	walk(e)
-	slices.SortStableFunc(flaws, func(x, y jobs.Flaw) int { return strings.Compare(x.At, y.At) })
-	return flaws
+	slices.SortStableFunc(all, func(x, y wrong) int { return strings.Compare(x.at, y.at) })
+	printer := message.NewPrinter(language.English)
+	for i, w := range all {
+		if len(flaws) == mostFlaws {
+			return flaws, len(all) - i
+		}
+		f := jobs.Flaw{Check: jobs.CheckSchema, At: w.at, Message: cut(said(w.what.ErrorKind, printer), mostSaid)}
+		if !slices.Contains(flaws, f) {
+			flaws = append(flaws, f)
+		}
+	}
+	return flaws, 0
 }
 
 func said(k jsonschema.ErrorKind, p *message.Printer) string {
@@ -147,7 +164,7 @@ func pointerTo(tokens []string) string {
 	var b strings.Builder
 	for _, t := range tokens {
 		b.WriteByte('/')
-		b.WriteString(strings.NewReplacer("~", "~0", "/", "~1").Replace(t))
+		b.WriteString(strings.ReplaceAll(strings.ReplaceAll(t, "~", "~0"), "/", "~1"))
 	}
 	return b.String()
 }

@@ -18,6 +18,7 @@ import (
 // Standard is what a batch demands of its answers, ready to be applied.
 type Standard struct {
 	schema *jsonschema.Schema // may be nil
+	large  sync.Mutex         // held for a check of many steps, so that there is one at a time
 	quotes []pointer
 	expect []*expectation
 	prompt string // of the judge
@@ -105,8 +106,9 @@ func (e *Exam) Examine(text string) *jobs.Finding {
 		f.Flaws = []jobs.Flaw{{Check: jobs.CheckJSON, Message: fmt.Sprintf("the answer is nested more than %d levels deep", mostLevels)}}
 		return f
 	}
+	more := 0
 	if e.schema != nil {
-		f.Flaws = violations(e.schema, value)
+		f.Flaws, more = e.violations(value)
 	}
 	for _, p := range e.quotes {
 		e.checkQuotes(p, value, f)
@@ -117,8 +119,8 @@ func (e *Exam) Examine(text string) *jobs.Finding {
 			f.Flaws = append(f.Flaws, *flaw)
 		}
 	}
-	if more := len(f.Flaws) - mostFlaws; more > 0 {
-		f.Flaws = append(f.Flaws[:mostFlaws:mostFlaws], jobs.Flaw{Check: f.Flaws[mostFlaws].Check, Message: fmt.Sprintf("and %d more things are wrong", more)})
+	if more += max(0, len(f.Flaws)-mostFlaws); more > 0 {
+		f.Flaws = append(f.Flaws[:mostFlaws:mostFlaws], jobs.Flaw{Check: f.Flaws[mostFlaws-1].Check, Message: fmt.Sprintf("and %d more things are wrong", more)})
 	}
 	return f
 }

@@ -107,15 +107,15 @@ func (s *source) row(line int, columns, values []string) bool {
 
 // names makes the header's names usable: none is empty, none comes twice.
 func names(header []string) []string {
-	taken := map[string]bool{}
+	taken, last := map[string]bool{}, map[string]int{}
 	for i, name := range header {
 		name = strings.TrimSpace(name)
 		if name == "" {
 			name = "column_" + strconv.Itoa(i+1)
 		}
 		unique := name
-		for n := 2; taken[unique]; n++ {
-			unique = name + "_" + strconv.Itoa(n)
+		for n := max(2, last[name]+1); taken[unique]; n++ { // not all over again for each
+			unique, last[name] = name+"_"+strconv.Itoa(n), n
 		}
 		taken[unique] = true
 		header[i] = unique

@@ -14,9 +14,11 @@ import (
 type rows struct {
 	lines  *lines
 	row    row
-	start  int      // line on which the row began
-	ahead  [][]byte // lines given back, to be read again; nil is one that is too long
-	rescue int      // how often lines were given back
+	start  int          // line on which the row began
+	more   []byte       // its lines after the first, with their ends
+	ahead  []byte       // lines given back, to be read again
+	long   map[int]bool // of those, the numbers of the ones that were too long
+	rescue int          // how often lines were given back
 }
 
 // mishap is what is wrong with a row.
@@ -30,16 +32,16 @@ const maxRescues = 100
 
 // line returns the next line, valid until the call after.
 func (t *rows) line() ([]byte, error) {
-	if len(t.ahead) > 0 {
-		line := t.ahead[0]
-		t.ahead = t.ahead[1:]
-		t.lines.n++
-		if line == nil {
-			return nil, errLong
-		}
-		return line, nil
+	if len(t.ahead) == 0 {
+		return t.lines.next()
 	}
-	return t.lines.next()
+	line, rest, _ := bytes.Cut(t.ahead, []byte{'\n'})
+	t.ahead = rest
+	t.lines.n++
+	if t.long[t.lines.n] {
+		return nil, errLong
+	}
+	return line, nil
 }
 
 // next returns the values of the next row, or what is wrong with it.
@@ -53,43 +55,50 @@ func (t *rows) next() ([]string, *mishap, error) {
 		return nil, nil, err
 	}
 	t.row.reset()
+	t.more = t.more[:0]
 	open, column := t.row.feed(line)
-	var more [][]byte // the lines of this row after the first
 	for size := len(line); open && column == 0; {
 		line, err = t.line()
 		switch {
 		case err == nil:
-			more = append(more, bytes.Clone(line))
-			size += len(line)
+			t.more = append(append(t.more, line...), '\n')
 		case errors.Is(err, errLong):
-			more = append(more, nil)
+			t.more = append(t.more, '\n')
+			t.tooLong()
 		case !errors.Is(err, io.EOF):
 			return nil, nil, err
 		}
-		if err != nil || size > t.lines.limit {
-			return nil, t.lose(more, "a quote is opened and never closed", `close it, or write it as ""`), nil
+		if err != nil || size+len(t.more) > t.lines.limit {
+			return nil, t.lose("a quote is opened and never closed", `close it, or write it as ""`), nil
 		}
 		open, column = t.row.feed(line)
 	}
 	if column > 0 {
 		reason := fmt.Sprintf("a stray quote at column %d", column)
-		if len(more) > 0 {
+		if len(t.more) > 0 {
 			reason = fmt.Sprintf("a quote is opened that ends badly on line %d", t.lines.n)
 		}
-		return nil, t.lose(more, reason, `write a quote inside quotes as ""`), nil
+		return nil, t.lose(reason, `write a quote inside quotes as ""`), nil
 	}
 	return t.row.values(), nil, nil
 }
 
+func (t *rows) tooLong() {
+	if t.long == nil {
+		t.long = map[int]bool{}
+	}
+	t.long[t.lines.n] = true
+}
+
 // lose gives up the row. Its lines after the first are given back, to be rows of
 // their own; if that has been done too often, they are lost with it.
-func (t *rows) lose(more [][]byte, reason, fix string) *mishap {
+func (t *rows) lose(reason, fix string) *mishap {
 	switch {
-	case len(more) == 0:
+	case len(t.more) == 0:
 	case t.rescue < maxRescues:
 		t.rescue++
-		t.lines.n -= len(more)
-		t.ahead = slices.Concat(more, t.ahead)
+		t.lines.n -= bytes.Count(t.more, []byte{'\n'})
+		t.ahead = slices.Concat(t.more, t.ahead)
 	default:
 		reason += fmt.Sprintf(", and what follows up to line %d is left out with it", t.lines.n)
 	}

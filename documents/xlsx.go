@@ -67,6 +67,8 @@ func (s *source) sheet(rows *excelize.Rows) (some, more bool) {
 			return true, s.problem(line, "is a broken row: "+err.Error(), "save the workbook anew")
 		}
 		switch {
+		case s.ctx.Err() != nil:
+			return true, false
 		case blank(values):
 			continue
 		case columns == nil:

@@ -6,7 +6,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/drover-batch/drover/jobs"
@@ -60,7 +59,7 @@ func (c *cli) listAccounts(all []*account) error {
 	if len(all) == 0 && !c.json {
 		c.say("no budgets, and no batch that has spent anything: budgets: in drover.yaml, or --budget of a batch, sets a limit")
 	}
-	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	table := newTable(c.out)
 	for i, a := range all {
 		if c.json {
 			if err := c.print(a.line()); err != nil {
@@ -69,12 +68,11 @@ func (c *cli) listAccounts(all []*account) error {
 			continue
 		}
 		if i == 0 {
-			_, _ = fmt.Fprintln(table, "NAME\tWINDOW\tTURN\tLIMIT\tSPENT\tHELD\tPRESUMED\tAMBIGUOUS\tLEFT")
+			table.row("NAME", "WINDOW", "TURN", "LIMIT", "SPENT", "HELD", "PRESUMED", "AMBIGUOUS", "LEFT")
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.name, cmp.Or(string(a.Window), "-"), cmp.Or(a.Turn, "-"),
-			a.limit(), a.Spent, a.Held, a.Presumed, a.Ambiguous, a.left())
+		table.row(a.name, cmp.Or(string(a.Window), "-"), cmp.Or(a.Turn, "-"), a.limit(), a.Spent, a.Held, a.Presumed, a.Ambiguous, a.left())
 	}
-	return table.Flush()
+	return table.flush()
 }
 
 func (a *account) limit() string {
@@ -111,8 +109,8 @@ func (c *cli) showAccount(turns []*account) error {
 }
 
 func (a *account) write(w io.Writer) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(name string, value any, note string) { _, _ = fmt.Fprintf(table, "%s\t%v%s\n", name, value, note) }
+	table := newTable(w)
+	row := func(name string, value any, note string) { table.row(name, fmt.Sprint(value)+note) }
 	set, alerted := "", ""
 	if a.Set {
 		set = ", set while workers ran"
@@ -120,7 +118,7 @@ func (a *account) write(w io.Writer) error {
 	if a.Alerted > 0 {
 		alerted = fmt.Sprintf(", %.4g %% or more: an alert was raised", a.Alerted*100)
 	}
-	row("name", plain(a.Title), "")
+	row("name", a.Title, "")
 	if !a.End.IsZero() {
 		row("window", a.Window, fmt.Sprintf(", this turn from %s until %s UTC", a.Start.UTC().Format(time.DateTime), a.End.UTC().Format(time.DateTime)))
 	}
@@ -137,8 +135,8 @@ func (a *account) write(w io.Writer) error {
 		for _, name := range slices.SortedFunc(maps.Keys(part.sums), func(x, y string) int {
 			return cmp.Or(cmp.Compare(part.sums[y], part.sums[x]), cmp.Compare(x, y))
 		}) {
-			row(part.what, name, "\t"+part.sums[name].String())
+			table.row(part.what, name, part.sums[name])
 		}
 	}
-	return table.Flush()
+	return table.flush()
 }

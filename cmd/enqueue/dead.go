@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -98,7 +97,7 @@ func (c *cli) letters(ctx context.Context, d *deadFlags, args []string, f func(c
 }
 
 func (c *cli) listLetters(ctx context.Context, q *queue.Queue, filter queue.DeadFilter) error {
-	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	table := newTable(c.out)
 	count := 0
 	for l, err := range q.Dead(ctx, filter) {
 		if err != nil {
@@ -111,15 +110,14 @@ func (c *cli) listLetters(ctx context.Context, q *queue.Queue, filter queue.Dead
 			continue
 		}
 		if count == 1 {
-			_, _ = fmt.Fprintln(table, "BATCH\tDOCUMENT\tKIND\tTRIES\tCOST\tAMBIGUOUS\tWHY")
+			table.row("BATCH", "DOCUMENT", "KIND", "TRIES", "COST", "AMBIGUOUS", "WHY")
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", l.Job.Batch, plain(l.Job.CustomID),
-			l.Outcome.Kind, len(l.Outcome.Attempts), billOf(l.Outcome), l.Outcome.Ambiguous(), clip(plain(l.Outcome.Reason), 80))
+		table.row(l.Job.Batch, l.Job.CustomID, l.Outcome.Kind, len(l.Outcome.Attempts), billOf(l.Outcome), l.Outcome.Ambiguous(), clip(plain(l.Outcome.Reason), 80))
 	}
 	if count == 0 && !c.json {
 		c.say("no dead letters")
 	}
-	return table.Flush()
+	return table.flush()
 }
 
 // letter is a dead letter for scripts. It says all but the document itself.
@@ -209,15 +207,15 @@ func showLetter(w io.Writer, l *jobs.DeadLetter, before []jobs.Attempt) {
 	o := l.Outcome
 	tell(w, "document  %s", plain(o.CustomID))
 	tell(w, "source    %s", plain(o.Source))
-	tell(w, "job       %s, run %d of batch %s", o.Job, o.Run, o.Batch)
-	tell(w, "died      %s of %s: %s", o.Finished.Local().Format(time.DateTime), o.Kind, plain(o.Reason))
+	tell(w, "job       %s, run %d of batch %s", plain(string(o.Job)), o.Run, plain(o.Batch))
+	tell(w, "died      %s of %s: %s", o.Finished.Local().Format(time.DateTime), plain(string(o.Kind)), plain(o.Reason))
 	cost := billOf(o).String()
 	if part := o.Ambiguous(); part > 0 {
 		cost += fmt.Sprintf(", of which %s is ambiguous: sent, but nobody confirmed it", part)
 	}
 	tell(w, "cost      %s", cost)
 	for _, s := range o.Skipped {
-		tell(w, "skipped   %s: %s", s.Model, plain(s.Why))
+		tell(w, "skipped   %s: %s", plain(s.Model), plain(s.Why))
 	}
 	tell(w, "")
 	showAttempts(w, o.Attempts)
@@ -239,8 +237,8 @@ func showAttempts(w io.Writer, attempts []jobs.Attempt) {
 		if a.Step != "" {
 			result = plain(a.Step) + ": " + result
 		}
-		tell(w, "%3d  run %d  %s  %s  %s  %s %s  %s", i+1, a.Run, a.Started.Local().Format(time.TimeOnly), a.Model,
-			a.Took.Round(time.Millisecond), a.Cost, a.Billing, result)
+		tell(w, "%3d  run %d  %s  %s  %s  %s %s  %s", i+1, a.Run, a.Started.Local().Format(time.TimeOnly), plain(a.Model),
+			a.Took.Round(time.Millisecond), a.Cost, plain(string(a.Billing)), result)
 	}
 }
 
@@ -260,7 +258,7 @@ func showRejected(w io.Writer, rejected []jobs.Rejection) {
 			if f.Near != "" {
 				near = "; the nearest is: " + clip(plain(f.Near), 200)
 			}
-			tell(w, "  %s%s: %s%s", f.Check, at, clip(plain(f.Message), 300), near)
+			tell(w, "  %s%s: %s%s", plain(f.Check), at, clip(plain(f.Message), 300), near)
 		}
 		tell(w, "  it was: %s", clip(plain(r.Answer), 1000))
 	}

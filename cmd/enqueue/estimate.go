@@ -6,7 +6,6 @@ import (
 	"hash/fnv"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -214,18 +213,18 @@ func (e *estimation) write(w io.Writer) error {
 	}
 	tell(w, "%s%s%s", jobs.Counted(e.Documents, "document"), left, how)
 	tell(w, "%s tokens in, %s out", span(e.Input), span(e.Output))
-	tell(w, "cost %s for answers of %d tokens, at most %s%s", usd(e.Cost[0]), e.answer, usd(e.Cost[1]), e.unpriced())
+	tell(w, "cost %s for answers of %d tokens, at most %s%s", usd(e.Cost[0]), e.typical(), usd(e.Cost[1]), e.unpriced())
 	tell(w, "about %s to %s, bound by %s\n", short(seconds(e.Seconds[0])), short(seconds(e.Seconds[1])), e.Bound)
-	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(table, "model\tdocuments\ttokens in\ttokens out\tcost\tat most\t")
+	table := newFigures(w)
+	table.row("model", "documents", "tokens in", "tokens out", "cost", "at most", "")
 	for _, m := range e.Models {
 		low, high := usd(m.Cost[0]), usd(m.Cost[1])
 		if !m.Priced {
 			low, high = "unknown", "unknown"
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%s\t%s\t\n", plain(m.Model), m.Documents, m.Input[0], m.Output[0], low, high)
+		table.row(m.Model, m.Documents, m.Input[0], m.Output[0], low, high, "")
 	}
-	err := table.Flush()
+	err := table.flush()
 	if e.NoModel > 0 {
 		tell(w, "\n%s for no model: too long, or an image that none sees (see enqueue show)", jobs.Counted(e.NoModel, "document"))
 	}
@@ -234,6 +233,18 @@ func (e *estimation) write(w io.Writer) error {
 	}
 	tell(w, "\nNobody was asked. Retries come on top; enqueue run --sample 20 measures.")
 	return err
+}
+
+// typical is how long answers are taken to be: models may not be allowed so much.
+func (e *estimation) typical() int64 {
+	documents := int64(0)
+	for _, m := range e.Models {
+		documents += m.Documents
+	}
+	if documents == 0 {
+		return e.answer
+	}
+	return e.Output[0] / documents
 }
 
 func (e *estimation) unpriced() string {

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -89,9 +87,9 @@ func (c *cli) tellSimulated(s *wire.Servers) {
 }
 
 func (c *cli) listModels(all []wire.ModelState) error {
-	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	table := newTable(c.out)
 	if !c.json {
-		_, _ = fmt.Fprintln(table, "MODEL\tCIRCUIT\tQUOTA\tIN FLIGHT\tREQUESTS/MIN\tTOKENS/MIN\tNOTE")
+		table.row("MODEL", "CIRCUIT", "QUOTA", "IN FLIGHT", "REQUESTS/MIN", "TOKENS/MIN", "NOTE")
 	}
 	for _, m := range all {
 		s := modelStateOf(m)
@@ -101,9 +99,9 @@ func (c *cli) listModels(all []wire.ModelState) error {
 			}
 			continue
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", plain(s.Model), s.Circuit, plain(s.Quota), s.InFlight, s.Requests, s.Tokens, s.note())
+		table.row(s.Model, s.Circuit, s.Quota, s.InFlight, s.Requests, s.Tokens, strings.Join(append(m.CircuitNotes(), m.QuotaNotes()...), "; "))
 	}
-	return table.Flush()
+	return table.flush()
 }
 
 // String is how much is used of how much, and who says so unless the
@@ -117,25 +115,4 @@ func (f flow) String() string {
 		return used + " of " + jobs.Grouped(f.Limit)
 	}
 	return used + " of " + jobs.Grouped(f.Limit) + " (" + f.By + ")"
-}
-
-// note says what is out of the ordinary.
-func (s *modelState) note() string {
-	var notes []string
-	switch {
-	case s.Until != nil:
-		notes = append(notes, fmt.Sprintf("%s in a row: asked again in %s", jobs.Counted(s.Failures, "failure"), short(time.Until(*s.Until))))
-	case s.Circuit == resilience.HalfOpen:
-		notes = append(notes, "let on probation")
-	}
-	if s.Apart > 0 {
-		notes = append(notes, fmt.Sprintf("%d of %s cannot reach it: look at their network and keys", s.Apart, jobs.Counted(s.Workers, "worker")))
-	}
-	if s.Paused > 0 {
-		notes = append(notes, "its provider asked for a pause: "+short(time.Duration(s.Paused*float64(time.Second))))
-	}
-	if s.Share < 1 {
-		notes = append(notes, fmt.Sprintf("%.0f %% of its limits after 429s", 100*s.Share))
-	}
-	return strings.Join(notes, "; ")
 }

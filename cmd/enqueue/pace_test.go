@@ -69,7 +69,7 @@ func TestProgressTellsWhatIsKnown(t *testing.T) {
 		free bool
 		want string
 	}{
-		{"at first", &pace{}, snapshot{total: 3, growing: true}, false, "0/3+  $0.0000"},
+		{"at first", &pace{}, snapshot{total: 3, growing: true}, false, "0/3+  $0.00"},
 		{"on the way", known, snapshot{done: 31, total: 46, cost: 30_000}, false, "31/46  4.2/s  ETA 3.6s  $0.0300 of about $0.0445"},
 		{"standing still", &pace{rate: 0.01}, snapshot{done: 1, total: 2, cost: 3 * jobs.Dollar}, false, "1/2  $3.00 of about $6.00"},
 		{"done", known, snapshot{done: 46, total: 46, cost: 45_000, dead: 2, partial: 1}, false, "46/46  $0.0450  2 dead  1 partial"},

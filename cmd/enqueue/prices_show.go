@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -177,7 +176,7 @@ func names(lines []priceLine) []string {
 }
 
 func (c *cli) printPrices(lines []priceLine) error {
-	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	table := newTable(c.out)
 	for i, p := range lines {
 		if c.json {
 			if err := c.print(p); err != nil {
@@ -186,23 +185,22 @@ func (c *cli) printPrices(lines []priceLine) error {
 			continue
 		}
 		if i == 0 {
-			_, _ = fmt.Fprintln(table, "NAME\tINPUT\tCACHED\tOUTPUT\tAS OF\tFROM")
+			table.row("NAME", "INPUT", "CACHED", "OUTPUT", "AS OF", "FROM")
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", plain(p.Name), jobs.Dollars(p.Input), jobs.Dollars(p.CachedInput),
-			jobs.Dollars(p.Output), cmp.Or(p.AsOf, "-"), p.Source)
+		table.row(p.Name, jobs.Dollars(p.Input), jobs.Dollars(p.CachedInput), jobs.Dollars(p.Output), cmp.Or(p.AsOf, "-"), p.Source)
 	}
-	return table.Flush()
+	return table.flush()
 }
 
 func (c *cli) showPrice(p priceLine) error {
 	if c.json {
 		return c.print(p)
 	}
-	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
-	row := func(name, value string) { _, _ = fmt.Fprintf(table, "%s\t%s\n", name, value) }
-	row("model", plain(p.Name))
+	table := newTable(c.out)
+	row := func(name, value string) { table.row(name, value) }
+	row("model", p.Name)
 	if p.Upstream != "" {
-		row("asked for as", plain(p.Upstream))
+		row("asked for as", p.Upstream)
 	}
 	row("from", fmt.Sprintf("%s, as of %s", p.Source, cmp.Or(p.AsOf, "an unknown day")))
 	for _, r := range []struct {
@@ -222,5 +220,5 @@ func (c *cli) showPrice(p priceLine) error {
 	if p.MaxOutput > 0 {
 		row("longest answer", strconv.Itoa(p.MaxOutput)+" tokens")
 	}
-	return table.Flush()
+	return table.flush()
 }

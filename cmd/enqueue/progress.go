@@ -50,7 +50,7 @@ func newBar(f *os.File, name string, free bool) *bar {
 	b.text.Store(&[]string{""})
 	b.bar = b.New(0, mpb.BarStyle().Rbound("] "),
 		mpb.BarWidth(30),
-		mpb.PrependDecorators(decor.Name(clip(name, 20)+" ")),
+		mpb.PrependDecorators(decor.Name(clip(plain(name), 20)+" ")),
 		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string { return fit(*b.text.Load(), s.AvailableWidth-1) })),
 	)
 	return b

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -96,7 +95,7 @@ func (c *cli) status(ctx context.Context, s *wire.Servers, list []*jobs.Batch, n
 	if len(list) == 0 && !c.json {
 		c.say("no batches yet: enqueue submit PATH makes one")
 	}
-	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	table := newTable(c.out)
 	for i, b := range list {
 		st, err := look(ctx, s, b)
 		if err == nil && named {
@@ -111,15 +110,14 @@ func (c *cli) status(ctx context.Context, s *wire.Servers, list []*jobs.Batch, n
 			}
 			continue
 		case i == 0:
-			_, _ = fmt.Fprintln(table, "BATCH\tSTATE\tDONE\tTOTAL\tQUEUED\tRUNNING\tDEAD\tCOST\tAMBIGUOUS\tREASON")
+			table.row("BATCH", "STATE", "DONE", "TOTAL", "QUEUED", "RUNNING", "DEAD", "COST", "AMBIGUOUS", "REASON")
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n",
-			b.ID, st.State, st.Done, st.Total, st.Queued, st.Running, st.Dead, st.Cost, st.ambiguous, plain(st.Reason))
+		table.row(b.ID, st.State, st.Done, st.Total, st.Queued, st.Running, st.Dead, st.Cost, st.ambiguous, st.Reason)
 		if st.Checked != nil && st.Checked.any() {
 			defer c.say("checked answers: %s", st.Checked)
 		}
 	}
-	return table.Flush()
+	return table.flush()
 }
 
 // look tells how a batch stands.

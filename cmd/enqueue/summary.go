@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"text/tabwriter"
 	"time"
 
 	"github.com/drover-batch/drover/documents"
@@ -155,12 +154,12 @@ func (s *summary) write(w io.Writer, t *target) {
 		p("checked answers: %s\n", s.checked)
 	}
 	p("%d tokens in, %d out; cost %s\n\n", s.usage.Input, s.usage.Output, s.bill())
-	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
-	header := "model\tanswers\tcalls\tfailed\ttokens in\ttokens out\tcost\t"
+	table := newFigures(w)
+	last := []any{""} // which ends a column
 	if s.ambiguous > 0 {
-		header += "ambiguous\t"
+		last = []any{"ambiguous", ""}
 	}
-	_, _ = fmt.Fprintln(table, header)
+	table.row(append([]any{"model", "answers", "calls", "failed", "tokens in", "tokens out", "cost"}, last...)...)
 	for _, name := range slices.Sorted(maps.Keys(s.models)) {
 		m := s.models[name]
 		cost := m.cost.String()
@@ -168,11 +167,11 @@ func (s *summary) write(w io.Writer, t *target) {
 			cost = "unknown"
 		}
 		if s.ambiguous > 0 {
-			cost += "\t" + m.ambiguous.String()
+			last[0] = m.ambiguous
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t\n", plain(name), m.answers, m.calls, m.failed, m.usage.Input, m.usage.Output, cost)
+		table.row(append([]any{name, m.answers, m.calls, m.failed, m.usage.Input, m.usage.Output, cost}, last...)...)
 	}
-	_ = table.Flush()
+	_ = table.flush()
 	tell(w, "\n%s", t.told())
 }
 

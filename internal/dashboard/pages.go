@@ -20,7 +20,7 @@ var sources embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"plain": plain, "cents": jobs.USD.Short, "grouped": jobs.Grouped, "chart": chart, "bill": bill, "budgetName": budgetName,
-	"circuit": circuitNote, "spentBar": spentBar, "heldBar": heldBar,
+	"spentBar": spentBar, "heldBar": heldBar,
 	"clock": func(t time.Time) string { return t.Local().Format(time.TimeOnly) },
 	"when":  func(t time.Time) string { return t.Local().Format("2006-01-02 15:04") },
 	"speed": func(t track) string { return rateText(t.rate()) },

@@ -7,7 +7,6 @@ import (
 
 	"github.com/drover-batch/drover/budget"
 	"github.com/drover-batch/drover/documents"
-	"github.com/drover-batch/drover/internal/wire"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/resilience"
 )
@@ -128,16 +127,10 @@ func (v *view) Quotas() []*quotaView {
 			continue
 		}
 		seen[m.Quota.Name] = true
-		q := &quotaView{Name: m.Quota.Name, InFlight: m.Quota.InFlight, Most: m.Configured.Concurrent}
+		q := &quotaView{Name: m.Quota.Name, InFlight: m.Quota.InFlight, Most: m.Configured.Concurrent, Notes: m.QuotaNotes()}
 		q.Flows = []flowView{
 			flowOf("requests", m.Quota.Requests, m.Configured.RequestsPerMinute),
 			flowOf("tokens", m.Quota.Tokens, m.Configured.TokensPerMinute),
-		}
-		if m.Quota.Paused > 0 {
-			q.Notes = append(q.Notes, "its provider asked for a pause: "+short(m.Quota.Paused))
-		}
-		if m.Quota.Share < 1 {
-			q.Notes = append(q.Notes, fmt.Sprintf("%.0f %% of its limits after 429s", 100*m.Quota.Share))
 		}
 		all = append(all, q)
 	}
@@ -183,22 +176,6 @@ func (v *view) ETA() string {
 		return short(time.Duration(float64(left) / rate * float64(time.Second)))
 	}
 	return "–"
-}
-
-// circuitNote says what is out of the ordinary with a model.
-func circuitNote(m wire.ModelState, now time.Time) string {
-	var notes []string
-	c := m.Circuit
-	switch c.State {
-	case resilience.Open:
-		notes = append(notes, fmt.Sprintf("%s in a row: asked again in %s", jobs.Counted(c.Failures, "failure"), short(max(0, c.Until.Sub(now)))))
-	case resilience.HalfOpen:
-		notes = append(notes, "let on probation")
-	}
-	if c.Apart > 0 {
-		notes = append(notes, fmt.Sprintf("%d of %s cannot reach it: look at their network and keys", c.Apart, jobs.Counted(c.Workers, "worker")))
-	}
-	return strings.Join(notes, "; ")
 }
 
 // HiddenText says how many batches are not shown.

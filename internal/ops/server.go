@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/drover-batch/drover/documents"
 )
 
 // Server answers /healthz, /readyz and /metrics.
@@ -25,10 +29,7 @@ func Listen(addr string, m *Metrics, ready func(context.Context) error) (*Server
 	if err != nil {
 		return nil, fmt.Errorf("listening for health checks and metrics: %w; choose another address with --http, or --http off", err)
 	}
-	s := &Server{
-		http: &http.Server{Handler: handler(m, ready), ReadHeaderTimeout: 5 * time.Second},
-		addr: l.Addr(), done: make(chan error, 1),
-	}
+	s := &Server{http: server(m, ready), addr: l.Addr(), done: make(chan error, 1)}
 	go func() { s.done <- s.http.Serve(l) }()
 	return s, nil
 }
@@ -47,6 +48,31 @@ func (s *Server) Close() error {
 	return err
 }
 
+// Bounds of a request, for whoever may reach the port: a connection, and the
+// memory behind it, must not be held by saying nothing.
+const (
+	headTime  = 5 * time.Second
+	readTime  = 10 * time.Second
+	writeTime = 30 * time.Second // of an answer that is not streamed
+	idleTime  = 2 * time.Minute
+	headSize  = 16 << 10
+	scrapes   = 8 // at the same time, each of which asks NATS
+)
+
+func server(m *Metrics, ready func(context.Context) error) *http.Server {
+	return &http.Server{
+		Handler: handler(m, ready), ReadHeaderTimeout: headTime, ReadTimeout: readTime, IdleTimeout: idleTime, MaxHeaderBytes: headSize,
+	}
+}
+
+// soon gives an answer only so much time to be read.
+func soon(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
+		h.ServeHTTP(w, r)
+	})
+}
+
 func handler(m *Metrics, ready func(context.Context) error) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -56,12 +82,26 @@ func handler(m *Metrics, ready func(context.Context) error) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
 		if err := ready(ctx); err != nil {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			_, _ = fmt.Fprintln(w, err)
+			http.Error(w, told(err), http.StatusServiceUnavailable)
 			return
 		}
 		_, _ = fmt.Fprintln(w, "ready")
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
-	return mux
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: scrapes}))
+	return soon(mux)
+}
+
+// credentials are a user and a password in an address.
+var credentials = regexp.MustCompile(`://[^\s/@]*@`)
+
+// mostTold bounds a reason: servers may say anything.
+const mostTold = 1 << 10
+
+// told is a reason as whoever asks may see it.
+func told(err error) string {
+	text := credentials.ReplaceAllString(documents.Terminal(err.Error()), "://***@")
+	if len(text) > mostTold {
+		text = strings.ToValidUTF8(text[:mostTold], "") + "…"
+	}
+	return text
 }

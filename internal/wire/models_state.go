@@ -3,9 +3,12 @@ package wire
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"time"
 
+	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/resilience"
 )
 
@@ -15,6 +18,35 @@ type ModelState struct {
 	Circuit        resilience.Circuit
 	Configured     resilience.Quota // what the configuration of this process says of its quota
 	Quota          resilience.QuotaState
+}
+
+// CircuitNotes say what is out of the ordinary with the model.
+func (m *ModelState) CircuitNotes() []string {
+	var notes []string
+	c := &m.Circuit
+	switch c.State {
+	case resilience.Open:
+		again := max(0, time.Until(c.Until)).Round(time.Second)
+		notes = append(notes, fmt.Sprintf("%s in a row: asked again in %v", jobs.Counted(c.Failures, "failure"), again))
+	case resilience.HalfOpen:
+		notes = append(notes, "let on probation")
+	}
+	if c.Apart > 0 {
+		notes = append(notes, fmt.Sprintf("%d of %s cannot reach it: look at their network and keys", c.Apart, jobs.Counted(c.Workers, "worker")))
+	}
+	return notes
+}
+
+// QuotaNotes say what is out of the ordinary with its quota.
+func (m *ModelState) QuotaNotes() []string {
+	var notes []string
+	if q := &m.Quota; q.Paused > 0 {
+		notes = append(notes, fmt.Sprintf("its provider asked for a pause: %v", q.Paused.Round(time.Second)))
+	}
+	if q := &m.Quota; q.Share < 1 {
+		notes = append(notes, fmt.Sprintf("%.0f %% of its limits after 429s", 100*q.Share))
+	}
+	return notes
 }
 
 // Simulated reports whether the configuration of this process names no models, so

@@ -12,7 +12,7 @@ import (
 // perBatch keeps what is made of the batches being worked on.
 type perBatch[T any] struct {
 	mu   sync.Mutex
-	made map[string]T
+	made map[string]func() (T, error)
 }
 
 // kept bounds for how many batches it is kept; one too many is made again.
@@ -20,19 +20,16 @@ const kept = 512
 
 func (p *perBatch[T]) of(b *jobs.Batch, produce func() (T, error)) (T, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if made, ok := p.made[b.ID]; ok {
-		return made, nil
+	made, ok := p.made[b.ID]
+	if !ok {
+		if p.made == nil || len(p.made) >= kept {
+			p.made = make(map[string]func() (T, error))
+		}
+		made = sync.OnceValues(produce)
+		p.made[b.ID] = made
 	}
-	made, err := produce()
-	if err != nil {
-		return made, err
-	}
-	if p.made == nil || len(p.made) >= kept {
-		p.made = make(map[string]T)
-	}
-	p.made[b.ID] = made
-	return made, nil
+	p.mu.Unlock()
+	return made() // without the lock: what takes long for one batch must not hold up others
 }
 
 // prompts keeps the parsed prompts.

@@ -8,8 +8,12 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// deepest bounds how far a schema is followed into itself.
-const deepest = 8
+// Bounds of what a schema leads to: how far it is followed into itself, and from
+// how many bytes on the rest of an answer is null.
+const (
+	deepest   = 8
+	mostValue = 1 << 20
+)
 
 // writer writes values that match a JSON Schema, in a simple way.
 type writer struct {
@@ -22,7 +26,7 @@ type writer struct {
 // properties, choices and bounds go. property is what the value is called.
 func (w *writer) fill(b []byte, schema gjson.Result, property string, depth int) []byte {
 	schema = w.follow(schema)
-	if depth > deepest {
+	if depth > deepest || len(b) > mostValue {
 		return append(b, "null"...)
 	}
 	for _, name := range []string{"const", "enum.0"} {

@@ -22,7 +22,7 @@ func (c Call) arguments() string {
 
 // object is the arguments where they have to be an object.
 func (c Call) object() string {
-	if gjson.Valid(c.Arguments) && gjson.Parse(c.Arguments).IsObject() {
+	if valid([]byte(c.Arguments)) && gjson.Parse(c.Arguments).IsObject() {
 		return c.Arguments
 	}
 	return "{}"
