@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -106,21 +105,13 @@ func (l *looks) look(ctx context.Context) *view {
 		return err == nil
 	}
 	s := l.servers
-	sums, err := s.Sums(ctx)
-	priced := must(err)
-	if priced {
-		v.Budgets = slices.DeleteFunc(slices.Clone(sums), func(a budget.Sum) bool {
-			return a.Over(v.At) || !strings.HasPrefix(a.Account, budget.Account(""))
-		})
-	}
-	if models, err := s.Models(ctx); must(err) {
-		v.Models = models
+	if fleet, err := s.Fleet(ctx); must(err) {
+		v.Models, v.Budgets = fleet.Models, fleet.Budgets
 	}
 	if all, err := s.Queue.Batches(ctx); must(err) {
-		shown := choose(all)
-		if batches, err := l.standings(ctx, shown, v.At); must(err) {
+		if batches, err := l.standings(ctx, choose(all), v.At); must(err) {
+			must(price(ctx, s, batches))
 			v.Batches, v.Hidden, v.Fleet = batches, len(all)-len(batches), l.fleet
-			price(batches, sums, priced)
 			l.forget(all)
 		}
 	}
@@ -193,17 +184,29 @@ func (l *looks) standings(ctx context.Context, batches []*jobs.Batch, now time.T
 }
 
 // price tells what the batches have cost.
-func price(batches []*batchView, sums []budget.Sum, priced bool) {
+func price(ctx context.Context, s *wire.Servers, batches []*batchView) error {
+	if len(batches) == 0 {
+		return nil // no names would be all
+	}
+	names := make([]string, len(batches))
+	for i, b := range batches {
+		names[i] = budget.BatchAccount(b.Batch.ID)
+	}
+	sums, err := s.Sums(ctx, names...)
+	if err != nil {
+		return err
+	}
 	accounts := map[string]*budget.Sum{}
 	for i := range sums {
 		accounts[sums[i].Account] = &sums[i]
 	}
-	for _, b := range batches {
-		b.Priced = priced
-		if a := accounts[budget.BatchAccount(b.Batch.ID)]; a != nil {
+	for i, b := range batches {
+		b.Priced = true
+		if a := accounts[names[i]]; a != nil {
 			b.Spent, b.Held, b.Ambiguous, b.Models = a.Spent, a.Held, a.Presumed+a.Ambiguous, a.Models
 		}
 	}
+	return nil
 }
 
 // forget drops what is remembered of batches that were removed.
