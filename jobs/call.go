@@ -25,6 +25,8 @@ type Call struct {
 	CheaperAt float64   // share of it from which cheaper models are asked first; 0 for never
 	Cheaper   bool      // a cheaper model of the chain may answer instead
 
+	Asked time.Time // when it was first wanted; zero if nobody noted it
+
 	Input  int64 // tokens sent at the most
 	Output int64 // tokens answered at the most
 	Worst  USD   // what that costs at the most
@@ -53,6 +55,10 @@ type Attempt struct {
 	// Unpriced says that it may have cost something, and that Cost is 0 because
 	// nobody knows the model's price.
 	Unpriced bool `json:"unpriced,omitempty"`
+
+	// Waited is how long the call waited to be admitted, before it started. For
+	// traces only: it goes on no record.
+	Waited time.Duration `json:"-"`
 
 	// For the guards only.
 	RetryAfter time.Duration `json:"-"`

@@ -40,6 +40,7 @@ func (r *run) ask(ctx context.Context, link *Link, s step) (*jobs.Answer, *obsta
 	}
 	for {
 		call := a.plan
+		call.Asked = time.Now()
 		if stuck := a.admit(ctx, &call); stuck != nil {
 			return nil, stuck
 		}

@@ -56,6 +56,11 @@ func (m *Metrics) Gauge(name, help string, read func() float64) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "drover_" + name, Help: help}, read))
 }
 
+// Counter registers a count that is read whenever somebody looks.
+func (m *Metrics) Counter(name, help string, read func() float64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "drover_" + name, Help: help}, read))
+}
+
 // Outcome counts the end of a job and the attempts of its last run.
 func (m *Metrics) Outcome(o *jobs.Outcome) {
 	m.outcomes.WithLabelValues(string(o.Status), string(o.Degraded)).Inc()
