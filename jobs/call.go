@@ -25,8 +25,6 @@ type Call struct {
 	CheaperAt float64   // share of it from which cheaper models are asked first; 0 for never
 	Cheaper   bool      // a cheaper model of the chain may answer instead
 
-	Asked time.Time // when it was first wanted; zero if nobody noted it
-
 	Input  int64 // tokens sent at the most
 	Output int64 // tokens answered at the most
 	Worst  USD   // what that costs at the most

@@ -102,9 +102,6 @@ func record(call *jobs.Call, started time.Time, answer *jobs.Answer, fail *jobs.
 		Call: call.ID, Run: call.Run, Model: call.Model.Name, Worker: call.Worker, Step: call.Step,
 		Started: started, Took: time.Since(started), Billing: jobs.Billed,
 	}
-	if !call.Asked.IsZero() {
-		a.Waited = started.Sub(call.Asked)
-	}
 	if fail != nil {
 		answer = fail.Answer
 		a.Kind, a.Message, a.Status, a.Unsent = fail.Kind, fail.Message, fail.Status, fail.Unsent

@@ -23,10 +23,11 @@ type Delivery struct {
 	batch *jobs.Batch
 	began time.Time
 
-	mu      sync.Mutex
-	storing time.Time
 	kept    []jobs.Attempt
-	tools   []run
+	storing time.Time
+
+	mu    sync.Mutex // tools run side by side
+	tools []run
 }
 
 // run is a tool that was run.
@@ -58,22 +59,16 @@ func (d *Delivery) Ran(tool string, began time.Time, failed bool) {
 // Kept notes the attempts of a checkpoint: if the job is handed back, nobody
 // names them again.
 func (d *Delivery) Kept(attempts []jobs.Attempt) {
-	if d == nil {
-		return
+	if d != nil {
+		d.kept = attempts
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.kept = attempts
 }
 
 // Storing notes that the outcome is about to be stored.
 func (d *Delivery) Storing() {
-	if d == nil {
-		return
+	if d != nil {
+		d.storing = time.Now()
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.storing = time.Now()
 }
 
 // Stored ends a delivery with an outcome, and with what came of storing it; and
@@ -164,8 +159,6 @@ type spans struct {
 
 // spans begins the spans, unless they are not sampled.
 func (d *Delivery) spans() (s spans, sampled bool) {
-	d.mu.Lock() // tools that outlive their job may still be noted
-	defer d.mu.Unlock()
 	at := placeOf(d.job, d.batch, d.job.Run)
 	same := []attribute.KeyValue{
 		attribute.String("drover.job.id", string(d.job.ID)), attribute.String("drover.batch.id", d.batch.ID),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -36,6 +37,11 @@ func Wanted(getenv func(string) string) (bool, error) {
 	}
 	if name, sampler := first("OTEL_TRACES_SAMPLER"); sampler != "" && !slices.Contains(samplers, sampler) {
 		return false, fmt.Errorf("%s=%s: use one of %s", name, sampler, strings.Join(samplers, ", "))
+	}
+	if name, share := first("OTEL_TRACES_SAMPLER_ARG"); share != "" {
+		if f, err := strconv.ParseFloat(share, 64); err != nil || !(f >= 0 && f <= 1) {
+			return false, fmt.Errorf("%s=%s: use a share from 0 to 1, such as 0.1", name, share)
+		}
 	}
 	return true, nil
 }

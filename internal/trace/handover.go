@@ -4,11 +4,10 @@ import (
 	"context"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.41.0"
 	oteltrace "go.opentelemetry.io/otel/trace"
-
-	"github.com/drover-batch/drover/jobs"
 )
 
 // Handover is the span of a command that hands jobs in.
@@ -43,7 +42,8 @@ func (h *Handover) End(count int64, err error) {
 	}
 	h.span.SetAttributes(semconv.MessagingBatchMessageCountKey.Int64(count))
 	if err != nil {
-		fail(h.span, jobs.Internal) // its words may name documents
+		h.span.SetStatus(codes.Error, "") // its words may name documents
+		h.span.SetAttributes(semconv.ErrorTypeOther)
 	}
 	h.span.End()
 }
