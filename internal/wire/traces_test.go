@@ -103,7 +103,7 @@ func told(spans tracetest.SpanStubs, parent oteltrace.SpanID, indent string, wan
 func value(s tracetest.SpanStub, key string) string {
 	for _, a := range s.Attributes {
 		if string(a.Key) == key {
-			return a.Value.Emit()
+			return a.Value.String()
 		}
 	}
 	return ""
