@@ -29,7 +29,7 @@ func TestWhatAnybodySaidIsInNoSpan(t *testing.T) {
 	}
 
 	c := new(collector)
-	tracer, err := New(t.Context(), Config{Service: "drover-worker", Instance: "w", Models: map[string]jobs.Model{"small": model}, Tell: func(error) {}}, c)
+	tracer, err := New(t.Context(), Config{Service: "drover-worker", Instance: "w", Models: map[string]jobs.Model{"small": model}}, c)
 	if err != nil {
 		t.Fatal(err)
 	}

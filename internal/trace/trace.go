@@ -28,7 +28,7 @@ type Config struct {
 	Models map[string]jobs.Model
 
 	// Tell is told once that spans cannot be exported, and once, with nil, that
-	// they can again.
+	// they can again; may be nil.
 	Tell func(error)
 }
 
@@ -69,6 +69,9 @@ func New(ctx context.Context, c Config, to sdk.SpanExporter) (*Tracer, error) {
 	t := &Tracer{instance: c.Instance, models: make(map[string]model, len(c.Models))}
 	for name, m := range c.Models {
 		t.models[name] = newModel(&m)
+	}
+	if c.Tell == nil {
+		c.Tell = func(error) {}
 	}
 	t.export, t.cut = newExport(to, c.Tell)
 	t.provider = sdk.NewTracerProvider(sdk.WithResource(about), sdk.WithIDGenerator(ids{}), sdk.WithSpanProcessor(t.export))

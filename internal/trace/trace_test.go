@@ -307,7 +307,7 @@ func TestEnvironmentAsksForTraces(t *testing.T) {
 
 // BenchmarkAnswer is what the traces of a job with one call cost its worker.
 func BenchmarkAnswer(b *testing.B) {
-	tracer, err := New(b.Context(), Config{Instance: "w", Tell: func(error) {}}, new(nowhere))
+	tracer, err := New(b.Context(), Config{Instance: "w"}, new(nowhere))
 	if err != nil {
 		b.Fatal(err)
 	}

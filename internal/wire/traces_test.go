@@ -50,7 +50,7 @@ func (w *world) tracer(id string, l *link) *trace.Tracer {
 	if w.traces == nil {
 		return nil
 	}
-	t, err := trace.New(w.ctx, trace.Config{Service: "drover", Instance: id, Models: w.config.Models, Tell: func(error) {}}, exporting{w.traces, l})
+	t, err := trace.New(w.ctx, trace.Config{Service: "drover", Instance: id, Models: w.config.Models}, exporting{w.traces, l})
 	w.must(err)
 	return t
 }
