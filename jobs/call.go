@@ -54,6 +54,10 @@ type Attempt struct {
 	// nobody knows the model's price.
 	Unpriced bool `json:"unpriced,omitempty"`
 
+	// Waited is how long the call waited to be admitted, before it started. For
+	// traces only: it goes on no record.
+	Waited time.Duration `json:"-"`
+
 	// For the guards only.
 	RetryAfter time.Duration `json:"-"`
 	Quota      *Quota        `json:"-"`

@@ -39,6 +39,12 @@ type Job struct {
 
 	Submitted time.Time `json:"submitted"`
 
+	// Traceparent names what handed this run in, in W3C's form, so that traces
+	// lead there; empty for nothing. Queued is when the broker took it in. Both
+	// are the message's and not part of what is encoded.
+	Traceparent string    `json:"-"`
+	Queued      time.Time `json:"-"`
+
 	Document Document `json:"-"` // travels as the body, see MarshalBinary
 }
 

@@ -63,6 +63,7 @@ func (s *Source) open(ctx context.Context, p pulled) (*delivery, error) {
 	if err != nil {
 		return nil, err
 	}
+	j.Traceparent, j.Queued = p.msg.Header.Get(traceHeader), meta.Timestamp
 	b := p.l.m.Batch
 	b.Urgent = p.l.Urgent
 	return &delivery{

@@ -264,3 +264,41 @@ func TestMissingStreamsAreAClearError(t *testing.T) {
 		}
 	})
 }
+
+// What handed jobs in is named in a header beside them: builds that do not know
+// it read the same job.
+func TestTraceparentTravelsBesideTheJob(t *testing.T) {
+	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	inWorld(t, Config{}, func(w *world) {
+		began := time.Now()
+		wr, err := w.q.Enqueue(w.ctx, batch("b"))
+		w.must(err)
+		wr.Traceparent = traceparent
+		w.add(wr, 0, 2)
+		w.must(wr.Close(w.ctx))
+		time.Sleep(time.Hour)
+		s := w.source("w1")
+		lent := w.take(s, 2)
+		for _, d := range lent {
+			if j := d.Job(); j.Traceparent != traceparent || j.Queued.Before(began) || j.Queued.Sub(began) > time.Minute {
+				t.Errorf("%q, queued %v after the beginning", j.Traceparent, j.Queued.Sub(began))
+			}
+		}
+		w.must(lent[1].Done(w.ctx, answer(lent[1], "w1")))
+		j := *lent[0].Job()
+		with, err := j.MarshalBinary()
+		w.must(err)
+		j.Traceparent, j.Queued = "", time.Time{}
+		without, err := j.MarshalBinary()
+		w.must(err)
+		if !bytes.Equal(with, without) {
+			t.Errorf("it is part of the job: %s", with)
+		}
+
+		w.must(lent[0].Bury(w.ctx, death(lent[0], jobs.Timeout)))
+		w.must(w.q.Replay(w.ctx, w.letter("b", j.ID)))
+		if d := w.take(s, 1)[0]; d.Job().Traceparent != "" || d.Job().Queued.Sub(began) < time.Hour {
+			t.Errorf("the replay was handed in by %q, %v after the beginning", d.Job().Traceparent, d.Job().Queued.Sub(began))
+		}
+	})
+}

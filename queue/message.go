@@ -29,6 +29,8 @@ const (
 	splitHeader  = "Drover-Split"       // where in a letter the job begins
 	spendHeader  = "Drover-Spend"       // what it cost, see spends
 	countHeader  = "Drover-Count"       // how often a job was handed back
+
+	traceHeader = "traceparent" // what handed the job in, as W3C calls and writes it
 )
 
 // jobMsg is the job as it waits in the queue, in a part of its batch.
@@ -41,6 +43,9 @@ func (q *Queue) jobMsg(ctx context.Context, j *jobs.Job, part string) (*nats.Msg
 	m.Header.Set(jobHeader, string(j.ID))
 	if j.Run > 1 {
 		m.Header.Set(runHeader, strconv.Itoa(j.Run))
+	}
+	if j.Traceparent != "" {
+		m.Header.Set(traceHeader, headerSafe(j.Traceparent))
 	}
 	return m, q.stow(ctx, m)
 }

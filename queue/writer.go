@@ -23,6 +23,8 @@ type Writer struct {
 	// besides its custom id.
 	Mark func(*jobs.Document) string
 
+	Traceparent string // of the jobs; see jobs.Job
+
 	q     *Queue
 	batch jobs.Batch
 	id    string // tells this Writer's cursors from others'
@@ -57,7 +59,7 @@ func (w *Writer) Add(ctx context.Context, customID string, doc jobs.Document) er
 	}
 	m, err := w.q.jobMsg(ctx, &jobs.Job{
 		ID: jobs.NewID(w.batch.ID, customID), Batch: w.batch.ID, CustomID: customID,
-		Run: 1, Submitted: time.Now().UTC(), Document: doc,
+		Run: 1, Submitted: time.Now().UTC(), Document: doc, Traceparent: w.Traceparent,
 	}, partFor(w.at.Count))
 	if err != nil {
 		return fmt.Errorf("enqueueing %s: %w", customID, err)

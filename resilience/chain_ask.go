@@ -20,6 +20,7 @@ type asking struct {
 	step       step
 	plan       jobs.Call     // every call is a copy with its own id
 	patience   time.Duration // what is left of it
+	asked      time.Time     // when the next call was first wanted
 	calls      int
 	failures   int // calls that used up a try
 	rateLimits int // calls that were rate limited
@@ -40,6 +41,7 @@ func (r *run) ask(ctx context.Context, link *Link, s step) (*jobs.Answer, *obsta
 	}
 	for {
 		call := a.plan
+		a.asked = time.Now()
 		if stuck := a.admit(ctx, &call); stuck != nil {
 			return nil, stuck
 		}
@@ -125,6 +127,7 @@ func (a *asking) send(ctx context.Context, call *jobs.Call) (*jobs.Answer, *jobs
 	started := time.Now()
 	answer, fail := a.put(ctx, call)
 	attempt := record(call, started, answer, fail)
+	attempt.Waited = started.Sub(a.asked)
 	a.attempts = append(a.attempts, attempt)
 	a.chain.Outages.ended(&attempt)
 	a.reject(&attempt, fail)

@@ -31,7 +31,7 @@ func Example() {
 			{ID: "2", Name: "files_read", Arguments: `{}`},
 		}},
 	}
-	for _, reply := range kit.Run(context.Background(), document, conversation) {
+	for _, reply := range kit.Run(context.Background(), document, conversation, nil) {
 		fmt.Println(reply.Reply, strings.TrimSpace(reply.Text))
 	}
 	// Output:

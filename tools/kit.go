@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/drover-batch/drover/jobs"
 )
@@ -45,8 +46,9 @@ func (k *Kit) ReadsDocument() bool { return k.own }
 // Run runs the tools that the last message of a conversation calls, all at the
 // same time, and returns one reply for each call, in order. It blocks until
 // the last has ended; tools end when ctx does. The conversation tells how
-// often each was called before.
-func (k *Kit) Run(ctx context.Context, d *jobs.Document, talk []jobs.Message) []jobs.Message {
+// often each was called before. ran, unless it is nil, is told of each tool that
+// was run, from several goroutines.
+func (k *Kit) Run(ctx context.Context, d *jobs.Document, talk []jobs.Message, ran Ran) []jobs.Message {
 	calls := talk[len(talk)-1].Calls
 	used := map[string]int{}
 	for _, m := range talk[:len(talk)-1] {
@@ -60,15 +62,18 @@ func (k *Kit) Run(ctx context.Context, d *jobs.Document, talk []jobs.Message) []
 		used[call.Name]++
 		nth := used[call.Name]
 		running.Go(func() {
-			replies[i] = jobs.Message{Role: jobs.ToolRole, Reply: call.ID, Text: k.reply(ctx, d, call, nth)}
+			replies[i] = jobs.Message{Role: jobs.ToolRole, Reply: call.ID, Text: k.reply(ctx, d, call, nth, ran)}
 		})
 	}
 	running.Wait()
 	return replies
 }
 
+// Ran is told that a tool was run, when that began and whether it failed.
+type Ran func(tool string, began time.Time, failed bool)
+
 // reply is what one call comes to.
-func (k *Kit) reply(ctx context.Context, d *jobs.Document, call jobs.ToolCall, nth int) string {
+func (k *Kit) reply(ctx context.Context, d *jobs.Document, call jobs.ToolCall, nth int, ran Ran) string {
 	t, ok := k.tools[call.Name]
 	switch {
 	case !ok:
@@ -83,7 +88,11 @@ func (k *Kit) reply(ctx context.Context, d *jobs.Document, call jobs.ToolCall, n
 	if !isObject(arguments) {
 		return failed(errors.New("the arguments are not a JSON object"))
 	}
+	began := time.Now()
 	text, err := t.guarded(ctx, d, arguments)
+	if ran != nil {
+		ran(t.Name, began, err != nil)
+	}
 	if err != nil {
 		return limit(failed(err), t.size)
 	}

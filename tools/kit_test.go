@@ -116,7 +116,7 @@ func TestQuotaOfAJobHoldsOverItsTurns(t *testing.T) {
 		done := 0
 		for range 5 {
 			talk = append(talk, calling("s_act")...)
-			text := k.Run(t.Context(), nil, talk)[0].Text
+			text := k.Run(t.Context(), nil, talk, nil)[0].Text
 			if text == "done" {
 				done++
 			} else {
@@ -174,7 +174,7 @@ func TestServerThatKeepsDyingIsStartedLessAndLessOften(t *testing.T) {
 
 // unbounded runs one call without a limit of time.
 func (k *Kit) unbounded(t *testing.T, call string) string {
-	return k.Run(t.Context(), nil, calling(call))[0].Text
+	return k.Run(t.Context(), nil, calling(call), nil)[0].Text
 }
 
 func TestArgumentsThatAreNoObjectAreAnError(t *testing.T) {

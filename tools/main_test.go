@@ -107,7 +107,7 @@ func (k *Kit) replies(t *testing.T, d *jobs.Document, calls ...string) []string 
 	defer cancel()
 	talk := calling(calls...)
 	var texts []string
-	for i, m := range k.Run(ctx, d, talk) {
+	for i, m := range k.Run(ctx, d, talk, nil) {
 		if m.Role != jobs.ToolRole || m.Reply != talk[0].Calls[i].ID {
 			t.Errorf("reply %d is %+v", i, m)
 		}

@@ -141,5 +141,5 @@ func TestCallsEndWithTheConversation(t *testing.T) {
 	k := boxOf(t, child()).kit(t, "s.*")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	time.AfterFunc(50*time.Millisecond, func() { cancel(errors.New("it took too long")) })
-	contains(t, k.Run(ctx, nil, calling(`s_hang {"text":""}`))[0].Text, "Error: it took too long")
+	contains(t, k.Run(ctx, nil, calling(`s_hang {"text":""}`), nil)[0].Text, "Error: it took too long")
 }

@@ -185,7 +185,7 @@ func FuzzOwnTools(f *testing.F) {
 			t.Fatal(err)
 		}
 		talk := []jobs.Message{{Calls: []jobs.ToolCall{{Name: "doc_outline"}, {Name: "doc_read", Arguments: arguments}, {Name: "doc_search", Arguments: arguments}}}}
-		for i, m := range k.Run(t.Context(), &jobs.Document{Body: []byte(doc)}, talk) {
+		for i, m := range k.Run(t.Context(), &jobs.Document{Body: []byte(doc)}, talk, nil) {
 			if strings.Contains(m.Text, "panicked") {
 				t.Errorf("%s: %s", talk[0].Calls[i].Name, m.Text)
 			}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/drover-batch/drover/documents"
+	"github.com/drover-batch/drover/internal/trace"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/queue"
 )
@@ -37,6 +38,8 @@ type feeder struct {
 	report func(*documents.Problem)
 	say    func(format string, args ...any)
 	full   func(waited time.Duration)
+
+	tracer *trace.Tracer // nil if nobody asked for traces
 
 	only      map[string]bool // the custom ids to take; nil for all
 	silent    bool            // the problems have been reported
@@ -103,14 +106,16 @@ func (f *feeder) suits(d *jobs.Document) error {
 
 // feed enqueues the documents, going on where an earlier run stopped. A batch
 // without any document is not begun.
-func (f *feeder) feed(ctx context.Context, q *queue.Queue, b *jobs.Batch) (intake, error) {
+func (f *feeder) feed(ctx context.Context, q *queue.Queue, b *jobs.Batch) (in intake, err error) {
+	handover := f.tracer.HandIn("submit", b.ID)
+	defer func() { handover.End(in.documents, err) }()
 	begin := func() (*queue.Writer, error) {
 		w, err := q.Enqueue(ctx, b)
 		if errors.Is(err, queue.ErrCancelled) {
 			return nil, misused(fmt.Errorf("the batch %s was cancelled, which is for good: begin another with --name", b.ID))
 		}
 		if err == nil {
-			w.Full, w.Mark = f.full, mark
+			w.Full, w.Mark, w.Traceparent = f.full, mark, handover.Traceparent
 			f.keeps(w.Batch(), b)
 		}
 		return w, err

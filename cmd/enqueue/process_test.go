@@ -82,6 +82,7 @@ func environ(ts *testscript.TestScript) []string {
 		"PATH", "HOME", "TMPDIR", "OPENAI_API_KEY", "NATS_URL", "REDIS_URL",
 		"DROVER_WORKER_GRACE", "DROVER_WORKER_LEASE", "DROVER_WORKER_HTTP", "DROVER_WORKER_SLOTS",
 		"DROVER_RETRY_BASE", "DROVER_RETRY_MAX", "DROVER_CONFIG",
+		"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_HEADERS",
 	} {
 		if value := ts.Getenv(name); value != "" {
 			env = append(env, name+"="+value)

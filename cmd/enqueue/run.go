@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"github.com/drover-batch/drover/documents"
 	"github.com/drover-batch/drover/internal/config"
+	"github.com/drover-batch/drover/internal/trace"
 	"github.com/drover-batch/drover/jobs"
 )
 
@@ -86,6 +88,9 @@ func (c *cli) run(ctx context.Context, r *runFlags, paths []string) error {
 		return misused(err)
 	}
 	if err := target.check(); err != nil {
+		return misused(err)
+	}
+	if _, err := trace.Wanted(os.Getenv); err != nil {
 		return misused(err)
 	}
 	s := &session{cli: c, cfg: cfg, batch: b, feeder: f, target: target, verbose: r.verbose}

@@ -62,6 +62,7 @@ func build(dir, pkg string) error {
 //	                          the requests are in asked/1.json and so on
 //	release, hold             answer what is held, now and from now on, or hold again
 //	fault JSON                what the models do wrong, see llm/simulator
+//	collector                 serve what takes traces, and keep them in spans.json
 //	get URL, post URL BODY    ask an HTTP server
 //	fill FILE…                expand variables in files
 //	binary FILE               write what is no text
@@ -94,7 +95,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "start": start, "await": await, "signal": send, "ends": ends,
-			"provider": serveModels, "asked": asked, "release": release, "hold": hold, "fault": fault,
+			"provider": serveModels, "asked": asked, "release": release, "hold": hold, "fault": fault, "collector": collect,
 			"get": get, "documented": documented, "post": post, "fill": fill, "binary": binary, "large": large, "outcomes": outcomes,
 		},
 	})

@@ -136,10 +136,17 @@ func (s *session) work(ctx context.Context) (why, err error) {
 	s.feeder.say = func(format string, args ...any) { tell(d, format, args...) }
 	s.feeder.report = func(p *documents.Problem) { s.feeder.say("left out: %s", p) }
 	wire.SpareCollector()
+	id := wire.ProcessID()
+	tracer, exported, err := tracer(ctx, s.cfg, id, s.feeder.say)
+	if err != nil {
+		return nil, err
+	}
+	defer exported()
+	s.feeder.tracer = tracer
 	worker, err := wire.New(ctx, wire.Parts{
 		Config: s.cfg, Queue: s.servers.Queue, Redis: s.servers.Redis,
 		Spool: filepath.Join(s.cfg.Worker.Data, wire.SpoolFolder),
-		ID:    wire.ProcessID(), OnOutcome: s.tally.outcome, OnWaste: s.tally.waste, Log: s.log(d),
+		ID:    id, Trace: tracer, OnOutcome: s.tally.outcome, OnWaste: s.tally.waste, Log: s.log(d),
 	})
 	if err != nil {
 		return nil, err

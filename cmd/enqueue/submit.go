@@ -56,6 +56,12 @@ func (c *cli) submit(ctx context.Context, in *input, paths []string, follow bool
 			c.say("the queue takes no more for now: waiting for room; interrupted, the same command goes on")
 		})
 	}
+	tracer, done, err := tracer(ctx, cfg, wire.ProcessID(), c.say)
+	if err != nil {
+		return err
+	}
+	defer done()
+	f.tracer = tracer
 	return c.on(ctx, cfg, func(ctx context.Context, s *wire.Servers) error {
 		if err := c.submitSample(ctx, cfg, s, f, b); err != nil {
 			return err

@@ -114,6 +114,12 @@ func (s *serving) serve(ctx context.Context) (err error) {
 		}
 	})
 	defer release()
+	id := wire.ProcessID()
+	tracer, err := openTracer(taking, cfg, id, log)
+	if err != nil {
+		return err
+	}
+	defer closeTracer(working, tracer, cfg.Worker.Grace, log)
 	servers, err := s.servers(taking, cfg)
 	if err != nil {
 		return unlessStopped(taking, err)
@@ -146,8 +152,8 @@ func (s *serving) serve(ctx context.Context) (err error) {
 		log.Info().Str("address", server.Addr()).Msg("health checks and metrics")
 	}
 	worker, err = wire.New(taking, wire.Parts{
-		Config: cfg, Queue: servers.Queue, Redis: servers.Redis, ID: wire.ProcessID(),
-		Spool:     filepath.Join(cfg.Worker.Data, wire.SpoolFolder),
+		Config: cfg, Queue: servers.Queue, Redis: servers.Redis, ID: id,
+		Spool: filepath.Join(cfg.Worker.Data, wire.SpoolFolder), Trace: tracer,
 		OnOutcome: metrics.Outcome, OnWaste: metrics.Deferred, OnAlert: metrics.Alert, Log: log,
 	})
 	if err != nil {
@@ -155,6 +161,7 @@ func (s *serving) serve(ctx context.Context) (err error) {
 	}
 	close(begun)
 	measure(metrics, worker)
+	metrics.Counter("spans_dropped_total", "Spans of traces that the collector did not take, or for which there was no room to wait.", func() float64 { return float64(tracer.Dropped()) })
 	if cfg.Simulated {
 		log.Warn().Msg("answers come from the built-in simulator: they and their costs are made up; name models with --config")
 	}

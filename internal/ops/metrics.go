@@ -71,6 +71,11 @@ func truth(b bool) float64 {
 
 func dollars(u jobs.USD) float64 { return float64(u) / float64(jobs.Dollar) }
 
+// Counter registers a count that is read whenever somebody looks.
+func (m *Metrics) Counter(name, help string, read func() float64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "drover_" + name, Help: help}, read))
+}
+
 // Outcome counts the end of a job and the attempts of its last run.
 func (m *Metrics) Outcome(o *jobs.Outcome) {
 	m.outcomes.WithLabelValues(string(o.Status), string(o.Degraded)).Inc()

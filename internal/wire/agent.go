@@ -80,11 +80,11 @@ func (w *Worker) lacking(b *jobs.Batch, wait time.Duration, why error) *jobs.Dec
 	return new(w.rests(b, max(wait, 100*time.Millisecond), "a batch waits for its tools", why))
 }
 
-// equip lets a task use tools.
-func equip(t *resilience.Task, kit *tools.Kit) {
+// equip lets a task use tools. ran is told of each that is run.
+func equip(t *resilience.Task, kit *tools.Kit, ran tools.Ran) {
 	document := &t.Job.Document
 	t.Turn = func(ctx context.Context, talk []jobs.Message) ([]jobs.Message, error) {
-		replies := kit.Run(ctx, document, talk)
+		replies := kit.Run(ctx, document, talk, ran)
 		return replies, context.Cause(ctx) // one that was cut short has not been run
 	}
 }

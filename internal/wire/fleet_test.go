@@ -61,13 +61,16 @@ func (w *world) launch(name string) error {
 	if err != nil {
 		return err
 	}
+	id := name + "-" + time.Now().Format("150405.000")
+	tracer := w.tracer(id, m.link)
 	m.worker, err = New(w.ctx, Parts{
 		Config: w.config, Queue: m.servers.Queue, Redis: m.servers.Redis,
-		Spool: w.folder(name), DialTools: w.dial,
-		ID: name + "-" + time.Now().Format("150405.000"), Client: &http.Client{Transport: m.link}, Log: zerolog.New(m.link).With().Str("worker", name).Logger(),
+		Spool: w.folder(name), DialTools: w.dial, Trace: tracer,
+		ID: id, Client: &http.Client{Transport: m.link}, Log: zerolog.New(m.link).With().Str("worker", name).Logger(),
 	})
 	if err != nil {
 		_ = m.servers.Close()
+		_ = tracer.Close(w.ctx)
 		return err
 	}
 	w.change(m)
@@ -82,6 +85,9 @@ func (w *world) launch(name string) error {
 	go func() {
 		defer close(m.done)
 		if err := m.worker.Run(taking, working); err != nil && !m.link.isCut() {
+			w.Errorf("worker %s: %v", name, err)
+		}
+		if err := tracer.Close(context.Background()); err != nil {
 			w.Errorf("worker %s: %v", name, err)
 		}
 		_ = m.servers.Close()

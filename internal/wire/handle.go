@@ -64,7 +64,7 @@ func (w *Worker) handle(ctx context.Context, d jobs.Delivery, slot *pool.Slot) j
 	}
 	var decision jobs.Decision
 	if kit != nil { // tools have effects, and their document is not in the request
-		equip(&task, kit)
+		equip(&task, kit, ran(d))
 	} else {
 		same, found := w.once(ctx, d, request)
 		if found != nil {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"time"
 
+	"github.com/drover-batch/drover/internal/trace"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/queue"
 	"github.com/drover-batch/drover/resilience"
+	"github.com/drover-batch/drover/tools"
 )
 
 // recorded writes every admitted call down in the broker before it is made:
@@ -84,6 +86,7 @@ type source struct {
 	gate    *resilience.Gate
 	log     *queue.CallLog
 	onWaste func([]jobs.Attempt)
+	tracer  *trace.Tracer // nil if nobody asked for traces
 }
 
 // Next implements pool.Source.
@@ -100,7 +103,7 @@ func (s *source) newcomers(ctx context.Context, most int) ([]jobs.Delivery, erro
 
 func (s *source) told(list []jobs.Delivery) []jobs.Delivery {
 	for i, d := range list {
-		list[i] = &delivery{d, s}
+		list[i] = &delivery{d, s, s.tracer.Lent(d)}
 	}
 	return list
 }
@@ -108,35 +111,62 @@ func (s *source) told(list []jobs.Delivery) []jobs.Delivery {
 type delivery struct {
 	jobs.Delivery
 	source *source
+	trace  *trace.Delivery
+}
+
+// ran is told of the tools that are run for a delivery; nil if nobody asked for
+// traces.
+func ran(d jobs.Delivery) tools.Ran {
+	if lent, ok := d.(*delivery); ok && lent.trace != nil {
+		return lent.trace.Ran
+	}
+	return nil
 }
 
 // Done implements jobs.Delivery.
 func (d *delivery) Done(ctx context.Context, o *jobs.Outcome) error {
-	return d.booked(d.Delivery.Done(ctx, o), o.Attempts)
+	d.trace.Storing()
+	err := d.Delivery.Done(ctx, o)
+	d.trace.Stored(o, err)
+	return d.booked(err, o.Attempts)
 }
 
 // Bury implements jobs.Delivery.
 func (d *delivery) Bury(ctx context.Context, o *jobs.Outcome) error {
-	return d.booked(d.Delivery.Bury(ctx, o), o.Attempts)
+	d.trace.Storing()
+	err := d.Delivery.Bury(ctx, o)
+	d.trace.Stored(o, err)
+	return d.booked(err, o.Attempts)
 }
 
 // Checkpoint implements jobs.Delivery.
 func (d *delivery) Checkpoint(ctx context.Context, c *jobs.Checkpoint) error {
 	err := d.Delivery.Checkpoint(ctx, c)
 	if err == nil {
+		d.trace.Kept(c.Attempts)
 		book(d.source.gate, d.source.log, c.Attempts)
 	}
 	return err
 }
 
+// Release implements jobs.Delivery.
+func (d *delivery) Release(ctx context.Context) error {
+	d.trace.Released()
+	return d.Delivery.Release(ctx)
+}
+
 // Defer implements jobs.Delivery.
 func (d *delivery) Defer(ctx context.Context, wait time.Duration, attempts []jobs.Attempt) error {
-	return d.wasted(d.Delivery.Defer(ctx, wait, attempts), attempts)
+	err := d.Delivery.Defer(ctx, wait, attempts)
+	d.trace.HandedBack(wait, attempts)
+	return d.wasted(err, attempts)
 }
 
 // Return implements jobs.Delivery.
 func (d *delivery) Return(ctx context.Context, attempts []jobs.Attempt) error {
-	return d.wasted(d.Delivery.Return(ctx, attempts), attempts)
+	err := d.Delivery.Return(ctx, attempts)
+	d.trace.HandedBack(0, attempts)
+	return d.wasted(err, attempts)
 }
 
 func (d *delivery) wasted(err error, attempts []jobs.Attempt) error {

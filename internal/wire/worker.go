@@ -15,6 +15,7 @@ import (
 	"github.com/drover-batch/drover/budget"
 	"github.com/drover-batch/drover/internal/config"
 	"github.com/drover-batch/drover/internal/lua"
+	"github.com/drover-batch/drover/internal/trace"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/pool"
 	"github.com/drover-batch/drover/queue"
@@ -46,6 +47,9 @@ type Parts struct {
 	// OnAlert is told of every alert of a soft limit that this worker hands on;
 	// may be nil.
 	OnAlert func(budget.Alert)
+
+	// Trace makes traces of what becomes of jobs; may be nil. Its instance is ID.
+	Trace *trace.Tracer
 
 	// DialTools connects to tool servers; default tools.Connect.
 	DialTools func(ctx context.Context, name string, s tools.Server, note func(string)) (tools.Session, error)
@@ -122,7 +126,7 @@ func New(ctx context.Context, p Parts) (_ *Worker, err error) {
 	if w.spool != nil {
 		w.source.SpoolTo(w.spool.Spool)
 	}
-	lending := &source{w.source, w.gate, w.log, p.OnWaste}
+	lending := &source{w.source, w.gate, w.log, p.OnWaste, p.Trace}
 	w.Pool.Source, w.Pool.Newcomers = lending, lending.newcomers
 	w.Pool.Handle, w.Pool.Pause = w.handle, p.Queue.PauseLent
 	w.Pool.Slots, w.Pool.Grace = p.Config.Worker.Slots, max(1, p.Config.Worker.Grace) // a pool takes 0 for its default

@@ -55,6 +55,7 @@ type scene struct {
 	latency    time.Duration        // of a message to the broker or from it
 	together   bool                 // all workers share a data folder
 	embedded   bool                 // its Redis is the embedded one, whose clock can be moved
+	traced     bool                 // somebody asked for traces
 	alike      bool                 // documents are the same: the checker cannot tell whose a call is
 	dialTools  func(context.Context, string, tools.Server, func(string)) (tools.Session, error)
 }
@@ -90,7 +91,8 @@ type world struct {
 	together bool           // all workers share a data folder
 	dial     func(context.Context, string, tools.Server, func(string)) (tools.Session, error)
 
-	log journalled
+	log    journalled
+	traces *collector // nil if nobody asked for any
 }
 
 // inWorld runs f in a world of its own, and the checker after it.
@@ -176,6 +178,9 @@ func newWorld(t *testing.T, dir string, redis state, c *config.Config) *world {
 
 func (w *world) begin(s scene) {
 	w.latency, w.together, w.dial = s.latency, s.together, s.dialTools
+	if s.traced {
+		w.traces = new(collector)
+	}
 	w.provider = newProvider(w, s.provider)
 	w.broker.store = s.store
 	w.broker.start()
@@ -246,6 +251,9 @@ func (w *world) submit(b jobs.Batch, docs ...string) {
 	}
 	wr, err := w.client.Queue.Enqueue(w.ctx, &b)
 	w.must(err)
+	handover, done := w.handIn(b.ID)
+	defer func() { done(len(docs)) }()
+	wr.Traceparent = handover
 	for i, doc := range docs {
 		id := fmt.Sprint(i)
 		w.must(wr.Add(w.ctx, id, jobs.Document{Source: b.ID + "/" + id, Body: []byte(text(b.ID, id, doc))}))
