@@ -347,3 +347,23 @@ func TestGoodAnswersClearTheCountInOneGroup(t *testing.T) {
 		d.stands(Closed)
 	})
 }
+
+func TestDeadProberOfAWorkerShutOutAloneFreesItsPlace(t *testing.T) {
+	circuits(t, func(t *testing.T, d *desk) {
+		d.needsTime()
+		d.ends(1, "b", jobs.Attempt{})
+		d.ends(1, "c", jobs.Attempt{})
+		d.ends(5, "a", bad)
+		d.stands(Closed)
+		d.pass(30 * time.Second)
+		for range 3 {
+			d.admit(newCall("a"))
+		}
+		d.refuse(newCall("a"))
+		d.pass(lease)
+		d.ends(3, "a", jobs.Attempt{})
+		for range 3 {
+			d.admit(newCall("a"))
+		}
+	})
+}

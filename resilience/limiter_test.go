@@ -569,3 +569,64 @@ func (d *desk) due(c *jobs.Call) time.Duration {
 	d.t.Helper()
 	return d.run(lua.Op{Kind: lua.Due, Call: c.ID, Steps: []lua.Step{d.guard.(*Limiter).due(c)}})[0].Wait
 }
+
+// exhausted is a 429 that names the tokens as used up, and says no more.
+var exhausted = jobs.Attempt{Kind: jobs.RateLimited, RetryAfter: time.Second, Quota: &jobs.Quota{
+	RequestsLimit: -1, RequestsLeft: -1, TokensLimit: -1, TokensLeft: -1, Exhausted: jobs.Tokens,
+}}
+
+func TestLimitOfTokensIsFoundByWhatCallsTakeOfThem(t *testing.T) {
+	underQuota(t, Quota{}, func(t *testing.T, d *desk) {
+		d.needsTime()
+		for range 100 { // 600 calls and 300,000 tokens a minute
+			d.leave(d.admit(sized("a", 500, 0)), jobs.Attempt{})
+			d.pass(100 * time.Millisecond)
+		}
+		d.leave(d.admit(sized("a", 500, 0)), exhausted)
+		if f := d.quota().FoundTokens; f < 190_000 || f > 230_000 {
+			t.Errorf("found %v a minute, want about 210,000", f)
+		}
+	})
+}
+
+func TestLimitOfTokensIsFoundByWhatAnsweredCallsTook(t *testing.T) {
+	underQuota(t, Quota{}, func(t *testing.T, d *desk) {
+		d.needsTime()
+		answered := jobs.Attempt{Usage: jobs.Usage{Input: 500}} // of the 800 that are expected
+		for range 50 {
+			d.leave(d.admit(sized("a", 800, 0)), answered)
+			d.pass(200 * time.Millisecond)
+		}
+		var wave []*jobs.Call
+		for range 20 {
+			wave = append(wave, d.admit(sized("a", 800, 0)))
+		}
+		for _, c := range wave {
+			d.leave(c, exhausted)
+		}
+		took, passed := time.Duration(0), 0.0
+		goes := func(by time.Duration) {
+			d.pass(by)
+			took += by
+		}
+		goes(time.Second)
+		var last *jobs.Call
+		for took < 15*time.Second {
+			c := sized("a", 800, 0)
+			r := d.enter(c)
+			goes(max(r.Wait, time.Millisecond))
+			if r.Refused {
+				continue
+			}
+			if last != nil {
+				d.leave(last, answered)
+				passed += 500
+			}
+			last = c
+		}
+		d.leave(last, exhausted)
+		if f, want := d.quota().FoundTokens, 0.98*passed/took.Minutes(); f < 0.97*want || f > 1.03*want {
+			t.Errorf("found %v a minute, and %v were let through", f, want)
+		}
+	})
+}
