@@ -135,6 +135,7 @@ func TestCheckpointOfOneWhoLostTheJobIsRefused(t *testing.T) {
 		}
 		// Its answer comes first all the same.
 		w.must(w.q.Settle(w.ctx, slow.Job(), answer(slow, "w1", one, step("3", 1, 30))))
+		w.wantBook(map[string]jobs.USD{"1": 10, "2": 20, "3": 30})
 		if err := other.Done(w.ctx, answer(other, "w2", one, two)); !errors.Is(err, jobs.ErrSettled) {
 			t.Errorf("the second answer: %v", err)
 		}
