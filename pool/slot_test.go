@@ -69,6 +69,18 @@ func TestJobThatRestedGoesBeforeThoseThatNeverHadASlot(t *testing.T) {
 	})
 }
 
+func TestJobThatRestedTakesUpASlotAgain(t *testing.T) {
+	t.Parallel()
+	s := newSlots(2)
+	first := s.take(false)
+	if !first.restNow() || s.wanted() != 2 {
+		t.Errorf("%d jobs are wanted while it rests, of 2 slots", s.wanted())
+	}
+	if !first.wake(t.Context()) || s.wanted() != 1 {
+		t.Errorf("%d jobs are wanted once it goes on, of 2 slots", s.wanted())
+	}
+}
+
 func TestJobThatRestsEndsWithoutASlotWhenStopped(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.pool.Handle = resting

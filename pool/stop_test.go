@@ -152,3 +152,12 @@ func (i idleSource) Next(context.Context, int) ([]jobs.Delivery, error) {
 	*i.asked++
 	return nil, nil
 }
+
+func TestDefaultsAreThoseThatAreNamed(t *testing.T) {
+	t.Parallel()
+	var p Pool
+	p.setDefaults()
+	if p.Slots != 64 || p.Grace != 30*time.Second || p.Limit != time.Minute || p.Longest != time.Hour || p.Random == nil {
+		t.Errorf("%d slots, %v of grace, %v for a write, %v for a job", p.Slots, p.Grace, p.Limit, p.Longest)
+	}
+}
