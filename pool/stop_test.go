@@ -64,6 +64,7 @@ func TestStopHandsBackAfterTheGracePeriod(t *testing.T) {
 		return jobs.Decision{Back: true, Attempts: []jobs.Attempt{{Run: 1, Cost: 5}}}
 	}
 	inWorld(t, handle, func(w *world) {
+		w.pool.Grace = 10 * time.Second
 		d := w.offer(&delivery{})
 		w.start()
 		w.sleep(time.Second)
@@ -72,7 +73,7 @@ func TestStopHandsBackAfterTheGracePeriod(t *testing.T) {
 		<-w.ended
 		w.equal("end", d.ended(), "return")
 		w.equal("attempts", len(d.tries), 1)
-		w.equal("after", time.Since(stopped), 30*time.Second)
+		w.equal("after", time.Since(stopped), 10*time.Second)
 		w.equal("cause", cause, ErrStopping)
 	})
 }
