@@ -167,11 +167,21 @@ func TestAllowanceIsGivenBackWhenNobodyNeedsItOrMoneyIsShort(t *testing.T) {
 			t.Fatalf("got %+v, %v", pass, err)
 		}
 		time.Sleep(time.Second)
+		began := time.Now()
+		var last *jobs.Call
 		for range 10 {
-			v.enters(t)
+			last = v.enters(t)
 		}
-		if _, held := s.sums(t); held != 12*worst {
-			t.Errorf("%v are held by twelve calls", held)
+		if _, held := s.sums(t); held != 12*worst || time.Since(began) > time.Second {
+			t.Errorf("%v are held by twelve calls, after %v", held, time.Since(began))
+		}
+		for range 2 { // money that is short is not held again at once
+			v.leaves(t, last, 0, "")
+			time.Sleep(time.Second)
+			last = v.enters(t)
+		}
+		if left := v.allowance.Left(); left != 0 {
+			t.Errorf("%v are held for calls to come", left)
 		}
 	})
 }

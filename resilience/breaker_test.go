@@ -59,6 +59,11 @@ func TestCircuitOpensForTheWholeFleet(t *testing.T) {
 			t.Errorf("why: %q, want %q", r.Why, want)
 		}
 		within(t, "wait", r.Wait, 29*time.Second, 30*time.Second)
+		c := d.circuit()
+		within(t, "open for", c.Until.Sub(c.Since), 30*time.Second, 30*time.Second)
+		if c.Failures != 5 {
+			t.Errorf("%d failures are told", c.Failures)
+		}
 	})
 }
 

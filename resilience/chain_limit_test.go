@@ -2,6 +2,7 @@ package resilience
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/drover-batch/drover/jobs"
@@ -129,5 +130,33 @@ func TestOnlySoManyDetoursAsTheDeadlineNeeds(t *testing.T) {
 	}
 	if gone < 27 || gone > 29 || d.due("b", 0) || !d.due("b", 1) {
 		t.Errorf("%d of a hundred jobs go elsewhere, want 28", gone)
+	}
+}
+
+func TestDetoursAreForgottenAfterTenSeconds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var d Detours
+		d.took("b", "large", time.Second, true)
+		time.Sleep(5 * time.Second)
+		d.took("b", "small", time.Second, false)
+		if got := d.share("b"); got != 0.5 {
+			t.Errorf("%v went elsewhere, want half", got)
+		}
+		time.Sleep(6 * time.Second)
+		if got := d.share("b"); got != 0 {
+			t.Errorf("%v went elsewhere lately, want none", got)
+		}
+	})
+}
+
+func TestHowLongCallsLastIsTheirAverage(t *testing.T) {
+	t.Parallel()
+	var d Detours
+	d.took("b", "small", 8*time.Second, false)
+	d.took("b", "small", 16*time.Second, false)
+	d.took("b", "large", time.Second, false)
+	if got := d.lasts("small"); got != 9*time.Second {
+		t.Errorf("a call lasts %v, want 9s", got)
 	}
 }

@@ -59,6 +59,26 @@ func TestDocumentIsReadInPieces(t *testing.T) {
 	})
 }
 
+func TestPiecesAreAllOfTheDocument(t *testing.T) {
+	overlong(t, jobs.Split, func(s *scene) {
+		var document strings.Builder
+		for i := range 4000 {
+			fmt.Fprintf(&document, "Line %d.\n", i)
+		}
+		s.task.Job.Document.Body = []byte(document.String())
+		s.task.Request, _ = s.task.Part(document.String())
+		s.ends(jobs.Answered)
+		var read strings.Builder
+		for _, asked := range s.small.seen[:s.small.calls-1] {
+			text, _, _ := strings.Cut(asked.Messages[0].Text, "\n\nThe document above is part")
+			read.WriteString(strings.TrimPrefix(text, "Is it? "))
+		}
+		if read.String() != document.String() {
+			s.Errorf("%d bytes were read in %d pieces, of %d", read.Len(), s.small.calls-1, document.Len())
+		}
+	})
+}
+
 func TestPiecesAreNotAskedForAgain(t *testing.T) {
 	overlong(t, jobs.Split, func(s *scene) {
 		s.enter = func(c *jobs.Call) (Pass, error) {

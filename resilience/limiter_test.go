@@ -189,6 +189,26 @@ func TestUnmadeCallGivesEverythingBack(t *testing.T) {
 	})
 }
 
+func TestOnlyCallsThatTheProviderNeverSawGiveTheirTurnBack(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		kind    jobs.Kind
+		billing jobs.Billing
+		wait    time.Duration
+	}{
+		{jobs.Unreachable, jobs.Free, 0},
+		{jobs.Interrupted, jobs.Free, 0},
+		{jobs.Interrupted, jobs.Presumed, time.Second},
+		{jobs.Unreachable, jobs.Presumed, time.Second},
+		{jobs.InvalidRequest, jobs.Free, time.Second},
+		{"", jobs.Billed, time.Second},
+	} {
+		d := onMini(t).desk(t, NewLimiter(LimiterConfig{Quotas: map[string]Quota{"small": {RequestsPerMinute: 60}}}), keyspace)
+		d.leave(d.admit(newCall("a")), jobs.Attempt{Kind: row.kind, Billing: row.billing})
+		within(t, fmt.Sprintf("wait after %q, %s", row.kind, row.billing), d.enter(newCall("a")).Wait, row.wait, row.wait)
+	}
+}
+
 func TestRetryAfterPausesTheFleet(t *testing.T) {
 	underQuota(t, Quota{}, func(t *testing.T, d *desk) {
 		d.needsTime()
