@@ -97,6 +97,25 @@ func TestPiecesAreNotAskedForAgain(t *testing.T) {
 	})
 }
 
+func TestPieceThatWasAnsweredWhileStoppingIsOnRecord(t *testing.T) {
+	overlong(t, jobs.Split, func(s *scene) {
+		ctx, stop := context.WithCancel(s.Context())
+		s.small.script = []reply{func(context.Context) (*jobs.Answer, error) {
+			stop()
+			return said("one"), nil
+		}}
+		kept := 0
+		s.task.Keep = func(ctx context.Context, c *jobs.Checkpoint) error {
+			kept = len(c.Attempts)
+			return ctx.Err()
+		}
+		d := s.runIn(ctx)
+		equal(s, "back", d.Back, true)
+		equal(s, "attempts on record", kept, 1)
+		equal(s, "others", len(d.Attempts), 0)
+	})
+}
+
 func TestNextModelGoesOnWithThePieces(t *testing.T) {
 	overlong(t, jobs.Split, func(s *scene) {
 		s.chain.Links = s.chain.Links[:2]
