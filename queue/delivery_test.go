@@ -289,6 +289,9 @@ func TestAnswerToAReplayThatComesSecondIsWasteOfThatRunAlone(t *testing.T) {
 		w.must(d.Bury(w.ctx, death(d, jobs.Refused, paid("1", 1, 10))))
 		w.must(w.q.Replay(w.ctx, w.letter("b", d.Job().ID)))
 		d = w.take(s, 1)[0]
+		if d.Fresh() {
+			t.Error("nobody looks for an outcome of the replay")
+		}
 		w.must(w.q.Settle(w.ctx, d.Job(), answer(d, "w2", paid("2", 2, 20))))
 		if err := d.Done(w.ctx, answer(d, "w1", paid("3", 2, 30))); !errors.Is(err, jobs.ErrSettled) {
 			t.Errorf("the second answer: %v", err)

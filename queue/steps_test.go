@@ -74,6 +74,19 @@ func TestNextDeliveryGoesOnAtTheCheckpoint(t *testing.T) {
 	})
 }
 
+func TestJobThatHadNoStepBeginsWithItsFirst(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		s, d := w.lendOne(batch("b"))
+		w.must(d.Return(w.ctx, nil))
+		d = w.take(s, 1)[0]
+		if c, err := d.Resume(w.ctx); c != nil || err != nil {
+			t.Errorf("it goes on at %v, %v", c, err)
+		}
+		w.must(d.Checkpoint(w.ctx, checkpoint(`1`, step("1", 1, 10))))
+		w.wantBook(map[string]jobs.USD{"1": 10})
+	})
+}
+
 func TestHandedBackStepsAreNoWaste(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		s, d := w.lendOne(batch("b"))
