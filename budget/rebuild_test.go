@@ -320,3 +320,44 @@ func TestCallOfAChainWithCheaperModelsIsResumedWhateverTheLimit(t *testing.T) {
 		}
 	})
 }
+
+func TestRebuildingForgetsNothingThatTheBookDoesNotTell(t *testing.T) {
+	t.Parallel()
+	c := Config{Budgets: []Budget{{Tenant: "acme", Window: Day, Limit: 100, AlertAt: []float64{0.5, 0.8}}}}
+	onEach(t, c, func(t *testing.T, s *store) {
+		first := limited(call("first", "b", small, 60), 100)
+		first.AlertAt = []float64{0.2}
+		s.spend(t, first)
+		s.raised(t)
+		free := call("free", "idle", small, 10)
+		s.enters(t, free)
+		s.leaves(t, free, jobs.Free, 0)
+		accounts := append(s.Accounts(first, s.now()), s.accountKey("batch:idle"))
+		fields := func() (all []map[string]string) {
+			for _, key := range accounts {
+				all = append(all, s.rdb.HGetAll(t.Context(), key).Val())
+			}
+			return all
+		}
+		before := fields()
+		s.shuts(t)
+		s.rebuilds(t, bookOf(spendOf(first, s.now(), 60, jobs.Billed)))
+		after := fields()
+		for i := range after {
+			for _, sum := range []string{"spent", "held", "presumed", "ambiguous", "model:small", "batch:idle"} {
+				if before[i][sum] == "0" {
+					delete(before[i], sum)
+				}
+			}
+		}
+		if d := cmp.Diff(before, after); d != "" {
+			t.Error(d)
+		}
+		last := limited(call("last", "b", small, 20), 100)
+		last.AlertAt = first.AlertAt
+		s.spend(t, last)
+		if got := s.raised(t); len(got) != 1 || !strings.Contains(got[0], "80 % or more") {
+			t.Errorf("alerts after it: %q", got)
+		}
+	})
+}
