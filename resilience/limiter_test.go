@@ -406,6 +406,31 @@ func TestHeadersAreBelievedUntilAnswersComeWithoutThem(t *testing.T) {
 	})
 }
 
+// What a header says was left is without what its call took, and a call that was
+// refused took nothing, whatever was expected of it.
+func TestHeadersAreReadByWhatTheirCallTook(t *testing.T) {
+	for name, last := range map[string]jobs.Attempt{
+		"answered": {Usage: jobs.Usage{Input: 1000}},
+		"refused":  {Kind: jobs.RateLimited, RetryAfter: 10 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			underQuota(t, Quota{TokensPerMinute: 60_000}, func(t *testing.T, d *desk) {
+				d.needsTime()
+				for _, row := range []struct {
+					left int64
+					a    jobs.Attempt
+				}{{59_000, jobs.Attempt{Usage: jobs.Usage{Input: 1000}}}, {20_000, last}} {
+					row.a.Quota = &jobs.Quota{RequestsLimit: -1, RequestsLeft: -1, TokensLimit: 60_000, TokensLeft: row.left}
+					d.leave(d.admit(sized("a", 9000, 0)), row.a)
+					d.pass(10 * time.Second)
+				}
+				d.admit(sized("a", 3000, 0)) // takes three seconds of a bucket that is half full, and one was saved
+				within(t, "ahead", d.quota().Ahead, 2000*time.Millisecond, 2200*time.Millisecond)
+			})
+		})
+	}
+}
+
 func TestOlderHeadersDoNotReplaceNewerOnes(t *testing.T) {
 	underQuota(t, Quota{RequestsPerMinute: 600}, func(t *testing.T, d *desk) {
 		d.needsTime()
