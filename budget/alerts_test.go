@@ -110,6 +110,28 @@ func TestTwoLimitsAtOnceDoNotAlertAgainAndAgain(t *testing.T) {
 	})
 }
 
+// Earlier builds kept which share had alerted last, and not at which amounts.
+func TestSharesThatAnEarlierBuildHasToldAreNotToldAgain(t *testing.T) {
+	t.Parallel()
+	c := Config{Budgets: []Budget{{Tenant: "acme", Limit: 100, AlertAt: []float64{0.5, 0.8}}}}
+	onEach(t, c, func(t *testing.T, s *store) {
+		s.spend(t, call("first", "b", small, 60))
+		if got := s.raised(t); len(got) != 1 {
+			t.Errorf("got %q", got)
+		}
+		s.rdb.HDel(t.Context(), s.accountKey("budget:acme"), "told")
+		other := newStore(t, Config{Budgets: []Budget{{Tenant: "acme", Limit: 200, AlertAt: []float64{0.5, 0.8}}}}, s.rdb)
+		other.now = s.now
+		for i := range 3 {
+			s.spend(t, call(fmt.Sprint("as before ", i), "b", small, 1))
+			other.spend(t, call(fmt.Sprint("raised ", i), "b", small, 1))
+		}
+		if got := s.raised(t); len(got) > 0 {
+			t.Errorf("once more: %q", got)
+		}
+	})
+}
+
 // spend pays the worst case of a call.
 func (s *store) spend(t testing.TB, c *jobs.Call) {
 	t.Helper()

@@ -64,3 +64,23 @@ func TestBudgetThatCountsOtherCallsUnderItsOldNameIsCountedOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestCallInFlightIsHeldAgainInBudgetsThatOthersHave(t *testing.T) {
+	t.Parallel()
+	onEach(t, Config{}, func(t *testing.T, s *store) {
+		later := s.others(t, Budget{Name: "acme", Tenant: "acme", Limit: 100})
+		running := call("running", "b", small, 60)
+		s.enters(t, running)
+		if r := later.enters(t, call("next", "b", small, 5)); !r.NoEpoch {
+			t.Fatalf("entered before it was counted: %+v", r)
+		}
+		keys := s.script.Keys() // which the last second before a failover may lose
+		s.rdb.HDel(t.Context(), keys.Key("records"), running.ID)
+		s.rdb.ZRem(t.Context(), keys.Key("calls"), running.ID)
+		s.rdb.HDel(t.Context(), keys.Key("ledger", "live"), string(running.Job))
+		s.restores(t, bookOf(), spendOf(running, s.now(), 60, jobs.Presumed))
+		if sum := later.sum(t, "budget:acme"); sum.Held != 60 {
+			t.Errorf("got %+v", sum)
+		}
+	})
+}

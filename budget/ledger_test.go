@@ -3,6 +3,7 @@ package budget
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -117,6 +118,8 @@ func TestSettling(t *testing.T) {
 		want    Sum
 	}{
 		{"billed", jobs.Billed, 7, false, Sum{Spent: 7}},
+		{"billed beyond all measure", jobs.Billed, math.MaxInt64, false, Sum{Spent: most}},
+		{"billed less than nothing", jobs.Billed, -7, false, Sum{}},
 		{"free", jobs.Free, 7, false, Sum{}},
 		{"presumed", jobs.Presumed, 10, false, Sum{Spent: 10, Ambiguous: 10}},
 		{"presumed without a cost", jobs.Presumed, 0, false, Sum{Spent: 10, Ambiguous: 10}},
@@ -137,6 +140,9 @@ func TestSettling(t *testing.T) {
 				s.leaves(t, c, row.billing, row.cost)
 			}
 			got := s.sum(t, BatchAccount(c.Batch))
+			if spent, listed := got.Models["small"]; spent != row.want.Spent || listed != (spent > 0) {
+				t.Errorf("%s: %v of it with models", row.name, got.Models)
+			}
 			got = Sum{Spent: got.Spent, Held: got.Held, Presumed: got.Presumed, Ambiguous: got.Ambiguous}
 			if d := cmp.Diff(row.want, got); d != "" {
 				t.Errorf("%s: %s", row.name, d)
@@ -200,8 +206,14 @@ func TestRaisedLimitAdmits(t *testing.T) {
 			t.Errorf("got %+v", sum)
 		}
 		set(0)
+		if sum := s.sum(t, "budget:acme"); sum.Limit != 10 || sum.Set || sum.Left() != 0 {
+			t.Errorf("got %+v", sum)
+		}
 		if r := s.enters(t, call("c", "b", small, 1)); !r.Refused {
 			t.Errorf("got %+v", r)
+		}
+		if err := s.others(t).SetLimit(t.Context(), s.rdb, "budget:acme", 1); err != nil {
+			t.Errorf("by a process that was not told of it: %v", err)
 		}
 		for _, name := range []string{"budget:acmee", "acme", "batch:"} {
 			if err := s.SetLimit(t.Context(), s.rdb, name, 1); err == nil {
@@ -304,6 +316,8 @@ func TestNewRefusesNonsense(t *testing.T) {
 		{`when_spent "cry": use pause, bury or expire`, Config{Budgets: []Budget{{Limit: 1, WhenSpent: "cry"}}}},
 		{`alert_at 80: use shares above 0 and up to 1`, Config{Budgets: []Budget{{Limit: 1, AlertAt: []float64{80}}}}},
 		{`name "a:b": leave out colons`, Config{Budgets: []Budget{{Limit: 1, Name: "a:b"}}}},
+		{`name "a\nb": leave out colons and control characters`, Config{Budgets: []Budget{{Limit: 1, Name: "a\nb"}}}},
+		{"cheaper_at 2: use shares", Config{Budgets: []Budget{{Limit: 1, CheaperAt: 2}}}},
 		{"alert_at 0:", Config{AlertAt: []float64{0}}},
 		{"lease cannot be negative", Config{Lease: -1}},
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -282,6 +283,81 @@ func TestCallOfTheBookWhoseWorkerDiesAfterARebuildIsPaidOnce(t *testing.T) {
 		s.dies(t, c)
 		if sum := s.sum(t, "batch:b"); sum.Spent != 5 || sum.Held != 0 || sum.Presumed != 0 {
 			t.Errorf("got %+v", sum)
+		}
+	})
+}
+
+func TestLimitsThatWereSetAreRestoredFromTheirRecord(t *testing.T) {
+	t.Parallel()
+	onEach(t, Config{Budgets: []Budget{{Tenant: "acme", Limit: 10}}}, func(t *testing.T, s *store) {
+		if err := s.SetLimit(t.Context(), s.rdb, "batch:lowered", 5); err != nil {
+			t.Fatal(err)
+		}
+		s.shuts(t)
+		asked := 0
+		limits := func(context.Context) (map[string]jobs.USD, error) {
+			asked++ // and another is set meanwhile
+			return map[string]jobs.USD{"budget:acme": jobs.USD(20 * min(asked, 2))}, nil
+		}
+		if err := s.Rebuild(t.Context(), s.rdb, s.script, Records{Book: bookOf(), Limits: limits}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Limits(t.Context(), s.rdb)
+		if want := map[string]string{"budget:acme": "40"}; err != nil || !maps.Equal(got, want) {
+			t.Errorf("got %v, want %v: %v", got, want, err)
+		}
+	})
+}
+
+// A call that may be answered by a cheaper model too is held again as any other.
+func TestCallOfAChainWithCheaperModelsIsResumedWhateverTheLimit(t *testing.T) {
+	t.Parallel()
+	onEach(t, Config{}, func(t *testing.T, s *store) {
+		c := limited(call("lost", "b", small, 60), 50)
+		c.Cheaper, c.CheaperAt = true, 0.5
+		if r := s.resumes(t, c); r.Refused || s.sum(t, "batch:b").Held != 60 {
+			t.Errorf("got %+v", r)
+		}
+	})
+}
+
+func TestRebuildingForgetsNothingThatTheBookDoesNotTell(t *testing.T) {
+	t.Parallel()
+	c := Config{Budgets: []Budget{{Tenant: "acme", Window: Day, Limit: 100, AlertAt: []float64{0.5, 0.8}}}}
+	onEach(t, c, func(t *testing.T, s *store) {
+		first := limited(call("first", "b", small, 60), 100)
+		first.AlertAt = []float64{0.2}
+		s.spend(t, first)
+		s.raised(t)
+		free := call("free", "idle", small, 10)
+		s.enters(t, free)
+		s.leaves(t, free, jobs.Free, 0)
+		accounts := append(s.Accounts(first, s.now()), s.accountKey("batch:idle"))
+		fields := func() (all []map[string]string) {
+			for _, key := range accounts {
+				all = append(all, s.rdb.HGetAll(t.Context(), key).Val())
+			}
+			return all
+		}
+		before := fields()
+		s.shuts(t)
+		s.rebuilds(t, bookOf(spendOf(first, s.now(), 60, jobs.Billed)))
+		after := fields()
+		for i := range after {
+			for _, sum := range []string{"spent", "held", "presumed", "ambiguous", "model:small", "batch:idle"} {
+				if before[i][sum] == "0" {
+					delete(before[i], sum)
+				}
+			}
+		}
+		if d := cmp.Diff(before, after); d != "" {
+			t.Error(d)
+		}
+		last := limited(call("last", "b", small, 20), 100)
+		last.AlertAt = first.AlertAt
+		s.spend(t, last)
+		if got := s.raised(t); len(got) != 1 || !strings.Contains(got[0], "80 % or more") {
+			t.Errorf("alerts after it: %q", got)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/drover-batch/drover/internal/lua"
 	"github.com/drover-batch/drover/jobs"
 )
 
@@ -122,7 +123,7 @@ func TestMonthRollsOverToTheSecond(t *testing.T) {
 	for _, sum := range sums {
 		byTurn[sum.Turn] = sum
 	}
-	if got := byTurn["2025-11"]; got.Spent != 90 || got.Held != 0 || !got.End.Equal(end) {
+	if got := byTurn["2025-11"]; got.Window != Month || got.Spent != 90 || got.Held != 0 || !got.End.Equal(end) {
 		t.Errorf("November: %+v", got)
 	}
 	if got := byTurn["2025-12"]; got.Spent != 0 || got.Held != 100 || !got.Start.Equal(end) {
@@ -144,5 +145,38 @@ func TestSpentWindowIsFinalIfTheBudgetBuries(t *testing.T) {
 	s.leaves(t, c, jobs.Billed, 10)
 	if r := s.enters(t, call("b", "b", small, 1)); !r.Final {
 		t.Errorf("got %+v", r)
+	}
+}
+
+func TestSpentWindowIsWaitedForIfTheBudgetPauses(t *testing.T) {
+	t.Parallel()
+	for _, spent := range []jobs.Spent{"", jobs.PauseWhenSpent} {
+		s := onMini(t, Config{Budgets: []Budget{{Window: Day, Limit: 10, WhenSpent: spent}}})
+		s.spend(t, call("a", "b", small, 10))
+		if r := s.enters(t, call("b", "b", small, 1)); !r.Refused || r.Final || r.Wait <= 0 || r.Tag != "" {
+			t.Errorf("%q: got %+v", spent, r)
+		}
+	}
+}
+
+func TestLostCallIsOfTheDayInWhichItBegan(t *testing.T) {
+	t.Parallel()
+	s := onMini(t, Config{Budgets: []Budget{{Tenant: "acme", Window: Day, Limit: 100}}})
+	began := time.Date(2025, 11, 23, 23, 59, 0, 0, time.UTC)
+	s.clock(began)
+	c := call("over midnight", "b", small, 10)
+	s.enters(t, c)
+	s.flushes(t)
+	s.rebuilds(t, bookOf())
+	s.clock(began.Add(2 * time.Minute))
+	s.run(t, lua.Op{Kind: lua.Leave, Call: c.ID, Steps: []lua.Step{s.Leave(c, &jobs.Attempt{Call: c.ID, Started: began, Billing: jobs.Billed, Cost: 7})}})
+	sums, err := s.Sums(t.Context(), s.rdb, "budget:acme-day")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sum := range sums {
+		if want := map[bool]jobs.USD{true: 7}[sum.Turn == "2025-11-23"]; sum.Spent != want {
+			t.Errorf("%s: spent %v, want %v", sum.Turn, sum.Spent, want)
+		}
 	}
 }

@@ -23,6 +23,17 @@ func TestOutcomeIsStoredAndCounted(t *testing.T) {
 		w.equal("cost of small", s.Models["small"].Cost, jobs.USD(120))
 		w.equal("tokens", s.Usage.Total(), int64(110))
 		w.equal("running", s.Running, 0)
+		w.equal("slots", s.Slots, 4)
+	})
+}
+
+func TestCallsAndFailuresAreCountedByModel(t *testing.T) {
+	attempts := []jobs.Attempt{{Run: 1, Model: "small", Kind: jobs.Timeout}, {Run: 1, Model: "small"}, {Run: 1, Model: "large", Kind: jobs.Refused}}
+	inWorld(t, decides(jobs.Decision{Back: true, Attempts: attempts}), func(w *world) {
+		w.runs(&delivery{})
+		s := w.pool.Stats()
+		w.equal("small", s.Models["small"], ModelStats{Calls: 2, Failed: 1})
+		w.equal("large", s.Models["large"], ModelStats{Calls: 1, Failed: 1})
 	})
 }
 
@@ -82,6 +93,7 @@ func TestSettledJobIsReleasedUnhandled(t *testing.T) {
 				return jobs.Decision{Back: true}
 			}, func(w *world) {
 				w.equal("end", w.runs(d).ended(), "release")
+				w.equal("released", w.pool.Stats().Released, int64(1))
 			})
 		})
 	}
@@ -126,6 +138,7 @@ func TestOutcomeThatIsNotStoredIsTold(t *testing.T) {
 		w.runs(&delivery{endErr: errAway})
 		w.equal("outcomes told", len(w.stored), 0)
 		w.equal("unstored", w.pool.Stats().Unstored, int64(1))
+		w.equal("cost", w.pool.Stats().Cost, jobs.USD(120))
 		if !strings.Contains(w.log.String(), errAway.Error()) {
 			w.Errorf("log: %s", w.log.String())
 		}
@@ -172,6 +185,22 @@ func TestLeaseIsKeptWhileTheOutcomeIsStored(t *testing.T) {
 		w.sleep(time.Minute)
 		w.equal("end", d.ended(), "done")
 		w.equal("renewals", d.extends, 3)
+	})
+}
+
+func TestLeaseIsKeptWhileTheOutcomeIsStoredAfterASecondStop(t *testing.T) {
+	inWorld(t, answers(0), func(w *world) {
+		d := &delivery{extend: func(ctx context.Context) error { return ctx.Err() }}
+		w.offer(d)
+		w.pool.Source = wrapping{w, &slow{d}}
+		w.start()
+		w.sleep(time.Second)
+		w.stop()
+		w.kill()
+		w.sleep(time.Minute)
+		w.equal("end", d.ended(), "done")
+		w.equal("renewals", d.extends, 3)
+		w.equal("renewals that failed", strings.Count(w.log.String(), "lease"), 0)
 	})
 }
 

@@ -69,6 +69,42 @@ func TestJobThatRestedGoesBeforeThoseThatNeverHadASlot(t *testing.T) {
 	})
 }
 
+func TestJobThatRestedTakesUpASlotAgain(t *testing.T) {
+	t.Parallel()
+	s := newSlots(2)
+	first := s.take(false)
+	if !first.restNow() || s.wanted() != 2 {
+		t.Errorf("%d jobs are wanted while it rests, of 2 slots", s.wanted())
+	}
+	if !first.wake(t.Context()) || s.wanted() != 1 {
+		t.Errorf("%d jobs are wanted once it goes on, of 2 slots", s.wanted())
+	}
+}
+
+// Where a worker waits a moment for more slots to become free, the one that is
+// may be gone by then.
+func TestJobsAreTakenStillOnceAFreeSlotWasTakenUpAgain(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.pool.Slots = 16
+		w.pool.Handle = func(ctx context.Context, d jobs.Delivery, slot *Slot) jobs.Decision {
+			sleep(ctx, time.Second)
+			if d.Job().ID == "0" {
+				slot.Rest()
+				sleep(ctx, linger/2)
+				slot.Take(ctx)
+			}
+			sleep(ctx, 10*time.Second)
+			return jobs.Decision{Outcome: jobs.NewOutcome(d.Job(), d.Batch(), jobs.Answered, nil)}
+		}
+		w.crowd(16, func(int) int { return 1 })
+		w.start()
+		w.sleep(2 * time.Second)
+		w.crowd(4, func(int) int { return 1 })
+		w.sleep(time.Minute)
+		w.equal("answered", w.pool.Stats().Answered, int64(20))
+	})
+}
+
 func TestJobThatRestsEndsWithoutASlotWhenStopped(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.pool.Handle = resting

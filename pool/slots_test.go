@@ -138,3 +138,46 @@ func TestFewSlotsLendNothingAhead(t *testing.T) {
 		}
 	}
 }
+
+func TestSlotGoesToNobodyWhoHasGone(t *testing.T) {
+	t.Parallel()
+	s := newSlots(1)
+	first, second := s.take(false), s.take(false)
+	lost, lose := context.WithCancel(t.Context())
+	lose()
+	if second.await(t.Context(), lost) {
+		t.Error("a job goes on whose lease is lost")
+	}
+	first.leave()
+	if third := s.take(false); third.come != nil {
+		t.Error("the slot is not free")
+	}
+}
+
+func TestNewcomersAreWorkedOnBeyondTheSlots(t *testing.T) {
+	inWorld(t, takes, func(w *world) {
+		newcomers := &world{T: w.T, arrived: make(chan struct{}, 1)}
+		for range 10 {
+			newcomers.offer(&delivery{job: &jobs.Job{ID: "new", Batch: "small", Run: 60_000}})
+		}
+		var asked []int
+		w.pool.Slots = 16
+		w.pool.Newcomers = func(ctx context.Context, most int) ([]jobs.Delivery, error) {
+			asked = append(asked, most)
+			return newcomers.Next(ctx, most)
+		}
+		all := w.crowd(40, func(int) int { return 600_000 })
+		w.start()
+		w.sleep(lookout / 2)
+		w.equal("newcomers at once", newcomers.onLoan(), 0)
+		w.sleep(30 * time.Second) // a quarter of the slots, and two at a time
+		w.equal("newcomers", newcomers.onLoan(), 4)
+		w.equal("asked for", fmt.Sprint(asked), "[2 2]")
+		w.equal("all others", w.onLoan(), 16)
+		w.sleep(time.Minute)
+		w.equal("newcomers answered", w.pool.Stats().Answered, int64(4))
+		w.equal("the next", newcomers.onLoan(), 4)
+		w.equal("of the others", all[0].ended(), "")
+		w.kill()
+	})
+}

@@ -64,6 +64,7 @@ func TestStopHandsBackAfterTheGracePeriod(t *testing.T) {
 		return jobs.Decision{Back: true, Attempts: []jobs.Attempt{{Run: 1, Cost: 5}}}
 	}
 	inWorld(t, handle, func(w *world) {
+		w.pool.Grace = 10 * time.Second
 		d := w.offer(&delivery{})
 		w.start()
 		w.sleep(time.Second)
@@ -72,7 +73,7 @@ func TestStopHandsBackAfterTheGracePeriod(t *testing.T) {
 		<-w.ended
 		w.equal("end", d.ended(), "return")
 		w.equal("attempts", len(d.tries), 1)
-		w.equal("after", time.Since(stopped), 30*time.Second)
+		w.equal("after", time.Since(stopped), 10*time.Second)
 		w.equal("cause", cause, ErrStopping)
 	})
 }
@@ -151,4 +152,13 @@ type idleSource struct {
 func (i idleSource) Next(context.Context, int) ([]jobs.Delivery, error) {
 	*i.asked++
 	return nil, nil
+}
+
+func TestDefaultsAreThoseThatAreNamed(t *testing.T) {
+	t.Parallel()
+	var p Pool
+	p.setDefaults()
+	if p.Slots != 64 || p.Grace != 30*time.Second || p.Limit != time.Minute || p.Longest != time.Hour || p.Random == nil {
+		t.Errorf("%d slots, %v of grace, %v for a write, %v for a job", p.Slots, p.Grace, p.Limit, p.Longest)
+	}
 }

@@ -55,10 +55,10 @@ func TestCallIsInFlightFromItsBeginToItsEnd(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		a, b := w.callLog("a"), w.callLog("b")
 		w.begins(a, "1", "2", "3")
-		w.begins(b, "4")
+		w.begins(b, "4", "5")
 		a.End("2", "of somebody else", "4")
 		time.Sleep(time.Second)
-		w.wantInFlight("1", "3", "4")
+		w.wantInFlight("1", "3", "4", "5")
 		calls, err := w.q.InFlight(w.ctx)
 		w.must(err)
 		want := jobs.Spend{
@@ -69,6 +69,7 @@ func TestCallIsInFlightFromItsBeginToItsEnd(t *testing.T) {
 		}
 		a.End("1", "3")
 		a.Close(w.ctx)
+		b.End("5")
 		b.Close(w.ctx)
 		w.wantInFlight("4")
 		if subjects, err := w.q.callLogs(w.ctx); err != nil || len(subjects) != 1 {
@@ -112,7 +113,11 @@ func TestCallAdmittedBeforeTheCountNeverGetsOnRecord(t *testing.T) {
 		}
 		w.begins(l, "4")
 		w.wantInFlight("1", "4")
+		l.End("1", "4")
 		l.Close(w.ctx)
+		if subjects, err := w.q.callLogs(w.ctx); err != nil || len(subjects) > 0 {
+			t.Errorf("left are %q: no call is in flight: %v", subjects, err)
+		}
 	})
 }
 
@@ -160,6 +165,13 @@ func TestRecordOfALongLifeIsShort(t *testing.T) {
 			id := fmt.Sprint(i)
 			w.begins(l, id)
 			l.End(id)
+			if i%trimEvery == 0 {
+				calls, err := w.q.OnRecord(w.ctx)
+				w.must(err)
+				if !slices.ContainsFunc(calls, func(s jobs.Spend) bool { return s.Call == "long" }) {
+					t.Fatalf("after %d messages on record are %+v", i, calls)
+				}
+			}
 		}
 		info, err := w.q.calls.Info(w.ctx)
 		w.must(err)

@@ -64,3 +64,36 @@ func TestClaimOfAClockThatIsBehindIsKept(t *testing.T) {
 		}
 	})
 }
+
+func TestClaimThatAnotherJobHasIsNotRenewed(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		const lease = 30 * time.Second
+		claim := func(id string) (*Claim, error) {
+			c, _, err := w.q.Claim(w.ctx, "request", jobs.NewID("b", id), lease)
+			return c, err
+		}
+		slow, err := claim("0")
+		w.must(err)
+		if _, err := claim("1"); !errors.Is(err, ErrClaimed) {
+			t.Errorf("claimed by another: %v", err)
+		}
+		time.Sleep(lease)
+		other, err := claim("1")
+		w.must(err)
+		if err := slow.Renew(w.ctx, lease); err == nil {
+			t.Error("the claim was taken back")
+		}
+		w.must(other.Renew(w.ctx, lease))
+	})
+}
+
+func TestJobThatComesBackHasItsClaimAtOnce(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		for want := range 2 { // its worker died meanwhile
+			_, fresh, err := w.q.Claim(w.ctx, "request", jobs.NewID("b", "0"), 30*time.Second)
+			if err != nil || fresh != (want == 0) {
+				t.Errorf("fresh: %v, %v", fresh, err)
+			}
+		}
+	})
+}

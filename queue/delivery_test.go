@@ -283,6 +283,26 @@ func TestReplayRunsOnceAndReplacesTheDeadOutcome(t *testing.T) {
 
 // More letters than are read at a time, so that those of jobs that died again
 // are there when reading gets to them.
+func TestAnswerToAReplayThatComesSecondIsWasteOfThatRunAlone(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		s, d := w.lendOne(batch("b"))
+		w.must(d.Bury(w.ctx, death(d, jobs.Refused, paid("1", 1, 10))))
+		w.must(w.q.Replay(w.ctx, w.letter("b", d.Job().ID)))
+		d = w.take(s, 1)[0]
+		if d.Fresh() {
+			t.Error("nobody looks for an outcome of the replay")
+		}
+		w.must(w.q.Settle(w.ctx, d.Job(), answer(d, "w2", paid("2", 2, 20))))
+		if err := d.Done(w.ctx, answer(d, "w1", paid("3", 2, 30))); !errors.Is(err, jobs.ErrSettled) {
+			t.Errorf("the second answer: %v", err)
+		}
+		if wasted := w.wastedOn("b"); len(wasted) != 1 || len(wasted[0].Attempts) != 1 || wasted[0].Attempts[0].Call != "3" {
+			t.Errorf("wasted are %+v", wasted)
+		}
+		w.wantBook(map[string]jobs.USD{"1": 10, "2": 20, "3": 30})
+	})
+}
+
 func TestJobThatDiesAgainIsNotReplayedOverAndOver(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		b := batch("b")
@@ -532,6 +552,19 @@ func TestWasteOfOneJobIsToldApart(t *testing.T) {
 
 // The models of all attempts, one by one, did not fit the letter's headers: the
 // job came again for ever.
+func TestAttemptsThatCostNothingAreNoWaste(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 1)
+		free, dear := paid("free", 1, 0), paid("dear", 1, 5)
+		for _, attempts := range [][]jobs.Attempt{{free}, {free, dear}} {
+			w.must(w.q.Waste(w.ctx, "b", jobs.NewID("b", "0"), "lost", attempts))
+		}
+		if wasted := w.wastedOn("b"); len(wasted) != 1 || len(wasted[0].Attempts) != 1 || wasted[0].Attempts[0].Call != "dear" {
+			t.Errorf("wasted are %+v", wasted)
+		}
+	})
+}
+
 func TestJobOfManyAttemptsIsBuried(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		w.enqueue(batch("b"), 1)

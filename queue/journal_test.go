@@ -61,3 +61,31 @@ func TestLettersThatAreReplayedAreStoredTogether(t *testing.T) {
 		}
 	})
 }
+
+// The broker takes no more messages in a group, and keeps all of it in memory.
+func TestGroupsOfRecordsAreBounded(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ records, messages, bytes, want int }{
+		{groupMessages, 1, 1, 1},
+		{groupMessages + 1, 1, 1, 2},
+		{groupMessages/2 + 1, 2, 1, 2},
+		{4, 1, groupBytes / 4, 1},
+		{5, 1, groupBytes / 4, 2},
+		{2, 1, groupBytes, 2},
+		{2, 1, 2 * groupBytes, 2},
+	} {
+		j, groups := &journal{}, 0
+		for range row.records {
+			e := &entry{}
+			for range row.messages {
+				e.msgs = append(e.msgs, newMsg("", make([]byte, row.bytes)))
+			}
+			if _, first := j.join(e); first {
+				groups++
+			}
+		}
+		if groups != row.want {
+			t.Errorf("%d groups, want %d, of %+v", groups, row.want, row)
+		}
+	}
+}

@@ -355,3 +355,16 @@ func TestCallOfABatchThatIsGoneIsBookedAllTheSame(t *testing.T) {
 		}
 	})
 }
+
+func TestCallOfADeadWorkerIsPresumedThoughAnotherHasAnswered(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		_, d := w.lendOne(batch("b"))
+		w.must(d.Done(w.ctx, answer(d, "w1", paid("answered", 1, 30))))
+		news, err := w.q.Presume(w.ctx, jobs.Spend{Call: "dead", Job: d.Job().ID, Batch: "b", Model: "small", At: time.Now(), Cost: 100}, "its worker died")
+		w.must(err)
+		if !news {
+			t.Error("nobody is told")
+		}
+		w.wantBook(map[string]jobs.USD{"answered": 30, "dead": 100})
+	})
+}

@@ -1,7 +1,9 @@
 package queue
 
 import (
+	"context"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -165,6 +167,62 @@ func TestRemovalOnAFullDiskTakesNothingAway(t *testing.T) {
 		w.must(w.q.Remove(w.ctx, "b"))
 		if cost := w.costs("b")["small"]; cost != 5 {
 			t.Errorf("the book has %v of it", cost)
+		}
+	})
+}
+
+func TestRemovedBatchHasCostWhatItDidByModelBillingAndTime(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 1)
+		d := w.take(w.source("w1"), 1)[0]
+		var attempts []jobs.Attempt
+		for i, model := range []string{"small", "large", "small", "large"} {
+			a := paid(model+string(rune('0'+i)), 1, jobs.USD(1+i))
+			a.Model = model
+			attempts = append(attempts, a)
+		}
+		attempts[2].Billing = jobs.Presumed
+		attempts[3].Started = attempts[3].Started.Add(-time.Hour)
+		w.must(d.Done(w.ctx, answer(d, "w1", append(attempts, paid("small too", 1, 50))...)))
+
+		costs := func() map[jobs.Spend]jobs.USD {
+			sums := map[jobs.Spend]jobs.USD{}
+			for s, err := range w.q.Book(w.ctx) {
+				w.must(err)
+				sums[jobs.Spend{Model: s.Model, Billing: s.Billing, At: s.At.Truncate(kept).UTC()}] += s.Cost
+			}
+			return sums
+		}
+		before := costs()
+		w.must(w.q.Remove(w.ctx, "b"))
+		if after := costs(); len(before) != 4 || !maps.Equal(after, before) {
+			t.Errorf("the book has %v of it, and had %v", after, before)
+		}
+		if calls := w.spends(); len(calls) != len(before) {
+			t.Errorf("its calls are not summed up: %v", calls)
+		}
+	})
+}
+
+// stubborn is a stream from which nothing can be taken away.
+type stubborn struct{ jetstream.Stream }
+
+func (stubborn) Purge(context.Context, ...jetstream.StreamPurgeOpt) error {
+	return jetstream.ErrNoStreamResponse
+}
+
+func TestLetterOfABatchThatIsBeingRemovedIsNotReplayed(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		_, d := w.lendOne(batch("b"))
+		w.must(d.Bury(w.ctx, death(d, jobs.Refused, paid("1", 1, 3))))
+		l := w.letter("b", d.Job().ID)
+		q := w.open(w.nc)
+		q.dead.Stream = stubborn{q.dead.Stream}
+		if err := q.Remove(w.ctx, "b"); !errors.Is(err, jetstream.ErrNoStreamResponse) {
+			t.Errorf("removing: %v", err)
+		}
+		if err := w.q.Replay(w.ctx, l); !errors.Is(err, ErrNoBatch) {
+			t.Errorf("it is summed up, and takes a replay: %v", err)
 		}
 	})
 }

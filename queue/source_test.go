@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/drover-batch/drover/jobs"
@@ -538,6 +539,40 @@ func TestLongJobsAreChargedForWhileTheyLast(t *testing.T) {
 		if got["slow"] > 12 || got["quick"] < 150 { // in the first second nobody knows
 			t.Errorf("%v jobs were lent; want some of 16 slots to be left to the quick ones", got)
 		}
+	})
+}
+
+func TestSlotTimeIsOwedUntilItIsTakenAndLateBeyond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &Source{began: time.Now(), lent: map[*delivery]struct{}{}, byJob: map[jobs.ID]*delivery{}, freed: make(chan struct{}, 1)}
+		l := &live{charge: 5}
+		lend := func(id jobs.ID) *delivery {
+			d := &delivery{l: l, job: &jobs.Job{ID: id}}
+			s.lendOut(d)
+			s.begins(d)
+			return d
+		}
+		want := func(when string, owing, late, cost float64) {
+			t.Helper()
+			s.account()
+			if now := s.clock(); l.owing(now) != owing || l.late(now) != late || l.cost() != cost {
+				t.Errorf("%s %v are owed, it is late by %v, and a job takes %v; want %v, %v and %v", when, l.owing(now), l.late(now), l.cost(), owing, late, cost)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		first, second := lend("1"), lend("2")
+		time.Sleep(2 * time.Second)
+		want("after 2 of 5 s", 6, 0, usually)
+		time.Sleep(5 * time.Second)
+		want("after 7 s", 0, 4, usually)
+		s.ended(first)
+		s.ended(second)
+		want("once they have ended", 0, 0, 7)
+		third := lend("3")
+		time.Sleep(15 * time.Second)
+		s.ended(third)
+		want("after one of 15 s", 0, 0, 8)
 	})
 }
 

@@ -75,9 +75,7 @@ func (s *Spool) Adopt(dir string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("looking for answers that wait on disk: %w", err)
 	}
-	if dir == s.config.Dir {
-		s.skip(entries)
-	}
+	s.skip(entries)
 	n := 0
 	var failed error
 	for _, e := range entries {

@@ -200,8 +200,8 @@ func TestNextProcessStoresWhatWaits(t *testing.T) {
 		next := w.spool(w.open(w.nc), filepath.Join(w.dir, "spool", "next"), 0)
 		n, err := next.Adopt(dead)
 		w.must(err)
-		if n != 4 || next.Waiting() != 4 || len(w.files(dead, "")) != 0 {
-			t.Errorf("took over %d of 4, left: %v", n, w.files(dead, ""))
+		if n != 4 || next.Waiting() != 4 || len(w.files(dead, "")) != 0 || !slices.Equal(next.told, []int{4}) {
+			t.Errorf("took over %d of 4, left: %v, told %v", n, w.files(dead, ""), next.told)
 		}
 		for next.Drain(w.ctx) != nil {
 			time.Sleep(time.Second)
@@ -397,4 +397,86 @@ func TestAnswersThatWaitAreStoredInTheOrderTheyCame(t *testing.T) {
 			s = w.spool(w.q, dir, 0) // the next process
 		}
 	})
+}
+
+// waits puts the outcome of a made-up job on disk, which ended then.
+func (s *spooled) waits(w *world, id string, ended time.Time) {
+	w.Helper()
+	j := &jobs.Job{ID: jobs.ID(id), CustomID: id, Batch: "b", Run: 1}
+	o := jobs.NewOutcome(j, batch("b"), jobs.Answered, nil)
+	o.Finished = ended
+	w.must(s.put(nil, &record{Job: j, Outcome: o}))
+}
+
+func TestAnswersOfTheSameMomentReplaceNoneOnDisk(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 1)
+		dir, now := filepath.Join(w.dir, "spool", "w1"), time.Now()
+		s := w.spool(w.q, dir, 0)
+		s.waits(w, "1", now)
+		s.waits(w, "2", now)
+		s.waits(w, "before", now.Add(-time.Minute))
+		s = w.spool(w.q, dir, 0) // the next process
+		s.waits(w, "3", now)
+		if n := len(w.files(dir, recordExt)); n != 4 {
+			t.Errorf("%d of 4 answers are on disk", n)
+		}
+		w.must(s.Drain(w.ctx))
+		if n := len(w.outcomes("b")); n != 4 {
+			t.Errorf("%d outcomes of 4 answers", n)
+		}
+	})
+}
+
+func TestAnswersThatAreTakenOverCountAgainstTheRoom(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		dead := w.spool(w.q, filepath.Join(w.dir, "spool", "dead"), 0)
+		for i := range 4 {
+			dead.waits(w, fmt.Sprint(i), time.Now())
+		}
+		s := w.spool(w.q, filepath.Join(w.dir, "spool", "w1"), 1000)
+		_, err := s.Adopt(dead.config.Dir)
+		w.must(err)
+		if s.Trouble() == nil {
+			t.Errorf("there is room, of 1000 bytes beside %d", s.bytes)
+		}
+	})
+}
+
+func TestSpoolMakesALastEffortWhenItStops(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 1)
+		s := w.spool(w.q, filepath.Join(w.dir, "spool", "w1"), 0)
+		for i := range 5 {
+			s.waits(w, fmt.Sprint(i), time.Now())
+		}
+		ctx, cancel := context.WithCancel(w.ctx)
+		cancel()
+		s.Run(ctx)
+		if n := s.Waiting(); n != 0 || len(w.outcomes("b")) != 5 {
+			t.Errorf("%d still wait", n)
+		}
+	})
+}
+
+func TestNoMoreIsReadAtOnceThanFitsIntoMemory(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		sizes []int64
+		want  int
+	}{
+		{[]int64{1, 2, 3}, 3},
+		{slices.Repeat([]int64{1}, 2*storeAtOnce), storeAtOnce},
+		{[]int64{storeBytes / 2, storeBytes / 2, 1}, 2},
+		{[]int64{2 * storeBytes, 1}, 1},
+		{[]int64{1, 2 * storeBytes}, 1},
+	} {
+		s := &Spool{}
+		for _, size := range row.sizes {
+			s.waiting = append(s.waiting, &waiting{size: size})
+		}
+		if got := len(s.oldest(storeAtOnce)); got != row.want {
+			t.Errorf("%d records at once, want %d of those of %d bytes", got, row.want, row.sizes)
+		}
+	}
 }

@@ -26,6 +26,7 @@ func TestTornFileIsSetAsideAndInNobodysWay(t *testing.T) {
 		w.must(os.Truncate(files[0], 100))
 		w.must(os.Rename(files[1], files[1]+draftExt)) // whole, but its worker died before it had its name
 		w.must(os.WriteFile(filepath.Join(dead, "000000000099.answer.tmp"), []byte("drover-sp"), 0o600))
+		w.must(os.WriteFile(filepath.Join(dead, probeName+draftExt), nil, 0o600)) // and it was no answer
 		w.start()
 		time.Sleep(time.Second)
 
@@ -128,6 +129,23 @@ func TestAnswersAreStoredThoughOneCannotBeTakenOver(t *testing.T) {
 		time.Sleep(time.Minute)
 		if n := s.Waiting(); n != 0 || len(w.outcomes("b")) != 1 {
 			t.Errorf("%d still wait", n)
+		}
+	})
+}
+
+func TestDiskThatFailedTakesNoRoomFromWhatCanWait(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		s := w.spool(w.q, filepath.Join(w.dir, "spool", "w1"), 2000)
+		w.must(os.RemoveAll(s.config.Dir))
+		for range 10 {
+			if err := s.put(nil, &record{Job: &jobs.Job{ID: "x", Batch: "b", Run: 1}, Waste: &wasted{}}); err == nil {
+				t.Error("it is on a disk that is not there")
+			}
+		}
+		w.must(os.Mkdir(s.config.Dir, 0o700))
+		s.waits(w, "1", time.Now())
+		if err := s.Trouble(); err != nil {
+			t.Errorf("once the disk works: %v", err)
 		}
 	})
 }

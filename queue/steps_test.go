@@ -74,6 +74,19 @@ func TestNextDeliveryGoesOnAtTheCheckpoint(t *testing.T) {
 	})
 }
 
+func TestJobThatHadNoStepBeginsWithItsFirst(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		s, d := w.lendOne(batch("b"))
+		w.must(d.Return(w.ctx, nil))
+		d = w.take(s, 1)[0]
+		if c, err := d.Resume(w.ctx); c != nil || err != nil {
+			t.Errorf("it goes on at %v, %v", c, err)
+		}
+		w.must(d.Checkpoint(w.ctx, checkpoint(`1`, step("1", 1, 10))))
+		w.wantBook(map[string]jobs.USD{"1": 10})
+	})
+}
+
 func TestHandedBackStepsAreNoWaste(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		s, d := w.lendOne(batch("b"))
@@ -135,6 +148,7 @@ func TestCheckpointOfOneWhoLostTheJobIsRefused(t *testing.T) {
 		}
 		// Its answer comes first all the same.
 		w.must(w.q.Settle(w.ctx, slow.Job(), answer(slow, "w1", one, step("3", 1, 30))))
+		w.wantBook(map[string]jobs.USD{"1": 10, "2": 20, "3": 30})
 		if err := other.Done(w.ctx, answer(other, "w2", one, two)); !errors.Is(err, jobs.ErrSettled) {
 			t.Errorf("the second answer: %v", err)
 		}

@@ -181,6 +181,21 @@ func TestJobThatIsReplayedAsTheBatchEndsIsNotTakenAway(t *testing.T) {
 	})
 }
 
+func TestJobThatItsConsumerHasNotHeardOfIsLeft(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 1)
+		deaf := w.q.consumerConfig("b")
+		deaf.FilterSubject = w.q.names.job("b", "another-part")
+		_, err := w.q.js.CreateConsumer(w.ctx, w.q.stream("JOBS"), deaf)
+		w.must(err)
+		at, err := w.q.standing(w.ctx, "b")
+		w.must(err)
+		if at.left() == 0 {
+			t.Error("the batch is taken to be over")
+		}
+	})
+}
+
 func TestQueueOfAnEarlierBuildIsRefused(t *testing.T) {
 	inWorld(t, Config{Prefix: "new"}, func(w *world) {
 		_, err := w.q.js.CreateStream(w.ctx, jetstream.StreamConfig{

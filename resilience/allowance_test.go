@@ -161,17 +161,29 @@ func TestAllowanceIsGivenBackWhenNobodyNeedsItOrMoneyIsShort(t *testing.T) {
 			t.Errorf("%v are held for nobody", held)
 		}
 		v.warmUp(t, 1)
-		v.enters(t)
-		v.enters(t) // and the third does not fit beside the allowance
+		all := []*jobs.Call{v.enters(t), v.enters(t)} // and the third does not fit beside the allowance
 		if pass, err := v.allowance.Enter(t.Context(), v.priced()); err != nil || pass.Refusal == nil {
 			t.Fatalf("got %+v, %v", pass, err)
 		}
 		time.Sleep(time.Second)
+		began := time.Now()
 		for range 10 {
-			v.enters(t)
+			all = append(all, v.enters(t))
 		}
-		if _, held := s.sums(t); held != 12*worst {
-			t.Errorf("%v are held by twelve calls", held)
+		if _, held := s.sums(t); held != 12*worst || time.Since(began) > time.Second {
+			t.Errorf("%v are held by twelve calls, after %v", held, time.Since(began))
+		}
+		for _, c := range all {
+			v.leaves(t, c, 0, "")
+		}
+		v.warmUp(t, 1)
+		if left := v.allowance.Left(); left != 0 {
+			t.Errorf("%v are held again, where money was short a moment ago", left)
+		}
+		time.Sleep(2 * atRest)
+		v.warmUp(t, 1)
+		if left := v.allowance.Left(); left != 10*worst {
+			t.Errorf("%v are held once it is not", left)
 		}
 	})
 }

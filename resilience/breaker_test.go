@@ -59,6 +59,11 @@ func TestCircuitOpensForTheWholeFleet(t *testing.T) {
 			t.Errorf("why: %q, want %q", r.Why, want)
 		}
 		within(t, "wait", r.Wait, 29*time.Second, 30*time.Second)
+		c := d.circuit()
+		within(t, "open for", c.Until.Sub(c.Since), 30*time.Second, 30*time.Second)
+		if c.Failures != 5 {
+			t.Errorf("%d failures are told", c.Failures)
+		}
 	})
 }
 
@@ -348,5 +353,25 @@ func TestGoodAnswersClearTheCountInOneGroup(t *testing.T) {
 		d.run(leave(good, jobs.Attempt{}), leave(fails, bad), leave(again, jobs.Attempt{}))
 		d.ends(4, "a", bad)
 		d.stands(Closed)
+	})
+}
+
+func TestDeadProberOfAWorkerShutOutAloneFreesItsPlace(t *testing.T) {
+	circuits(t, func(t *testing.T, d *desk) {
+		d.needsTime()
+		d.ends(1, "b", jobs.Attempt{})
+		d.ends(1, "c", jobs.Attempt{})
+		d.ends(5, "a", bad)
+		d.stands(Closed)
+		d.pass(30 * time.Second)
+		for range 3 {
+			d.admit(newCall("a"))
+		}
+		d.refuse(newCall("a"))
+		d.pass(lease)
+		d.ends(3, "a", jobs.Attempt{})
+		for range 3 {
+			d.admit(newCall("a"))
+		}
 	})
 }

@@ -219,6 +219,27 @@ func TestJudgeSaysNo(t *testing.T) {
 	})
 }
 
+func TestAnswersThatJudgesRejectAreKept(t *testing.T) {
+	judged(t, func(s *scene, judge *actor) {
+		s.small.script = []reply{text("yes"), text("yes!")}
+		judge.script = []reply{text("no: it is June"), text("yes")}
+		o := s.ends(jobs.Answered)
+		if len(o.Rejected) != 1 || o.Rejected[0].Answer != "yes" || o.Rejected[0].Flaws[0].Message != "it is June" {
+			s.Errorf("rejected are %+v", o.Rejected)
+		}
+		equal(s, "rung", o.Checked, jobs.Repaired)
+	})
+}
+
+func TestAnswerAfterATimeoutElsewhereIsNotEscalated(t *testing.T) {
+	checked(t, func(s *scene) {
+		s.small.script = []reply{fails(jobs.Timeout)}
+		o := s.ends(jobs.Answered)
+		equal(s, "model", o.Model, "large")
+		equal(s, "rung", o.Checked, jobs.AtOnce)
+	})
+}
+
 func TestJudgeThatDoesNotRuleIsNoJudge(t *testing.T) {
 	judged(t, func(s *scene, judge *actor) {
 		judge.script = []reply{text("hm")}

@@ -2,6 +2,7 @@ package resilience
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/drover-batch/drover/jobs"
@@ -94,6 +95,43 @@ func TestLineThatIsTooLongIsNotJoined(t *testing.T) {
 	})
 }
 
+func TestLineOfAModelThatCostsNoMoreMayBeTheLonger(t *testing.T) {
+	for ahead, want := range map[time.Duration]string{5 * time.Second: "large", 15 * time.Second: "small"} {
+		t.Run(want, func(t *testing.T) {
+			onStage(t, func(s *scene) {
+				s.short(10*time.Second, 0)
+				s.chain.Links[1].Model.Price = s.chain.Links[0].Model.Price
+				s.ahead = map[string]time.Duration{"large": ahead}
+				equal(s, "model", s.ends(jobs.Answered).Model, want)
+			})
+		})
+	}
+}
+
+func TestWaitThatLeavesNoTimeForACallIsTooLong(t *testing.T) {
+	for wait, want := range map[time.Duration]string{10 * time.Second: "small", 17 * time.Second: "large"} {
+		t.Run(want, func(t *testing.T) {
+			onStage(t, func(s *scene) {
+				s.chain.Detours = new(Detours)
+				s.chain.Detours.took("other", "small", 2*time.Second, false)
+				s.task.Batch.Deadline = time.Now().Add(20 * time.Second)
+				s.short(wait, 0)
+				equal(s, "model", s.ends(jobs.Answered).Model, want)
+			})
+		})
+	}
+}
+
+func TestEndless429sAreNotWaitedOutInTheSlotForEver(t *testing.T) {
+	onStage(t, func(s *scene) {
+		s.chain.Links = s.chain.Links[:1]
+		s.small.script = []reply{failing(jobs.Failure{Kind: jobs.RateLimited, RetryAfter: time.Millisecond})}
+		s.chain.Retry.Base = time.Millisecond
+		equal(s, "rest", s.run().Rest, true)
+		equal(s, "calls", s.small.calls, maxLimits+1)
+	})
+}
+
 func TestLimitUsesUpNoTry(t *testing.T) {
 	onStage(t, func(s *scene) {
 		s.chain.WhenLimited = jobs.FallBackWhenLimited
@@ -129,5 +167,33 @@ func TestOnlySoManyDetoursAsTheDeadlineNeeds(t *testing.T) {
 	}
 	if gone < 27 || gone > 29 || d.due("b", 0) || !d.due("b", 1) {
 		t.Errorf("%d of a hundred jobs go elsewhere, want 28", gone)
+	}
+}
+
+func TestDetoursAreForgottenAfterTenSeconds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var d Detours
+		d.took("b", "large", time.Second, true)
+		time.Sleep(5 * time.Second)
+		d.took("b", "small", time.Second, false)
+		if got := d.share("b"); got != 0.5 {
+			t.Errorf("%v went elsewhere, want half", got)
+		}
+		time.Sleep(6 * time.Second)
+		if got := d.share("b"); got != 0 {
+			t.Errorf("%v went elsewhere lately, want none", got)
+		}
+	})
+}
+
+func TestHowLongCallsLastIsTheirAverage(t *testing.T) {
+	t.Parallel()
+	var d Detours
+	d.took("b", "small", 8*time.Second, false)
+	d.took("b", "small", 16*time.Second, false)
+	d.took("b", "large", time.Second, false)
+	if got := d.lasts("small"); got != 9*time.Second {
+		t.Errorf("a call lasts %v, want 9s", got)
 	}
 }

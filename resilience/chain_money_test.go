@@ -1,7 +1,9 @@
 package resilience
 
 import (
+	"fmt"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,4 +110,35 @@ func TestPauseTellsWhatTheCallsNeed(t *testing.T) {
 			s.Errorf("it needs %v, want %v", d.Short.Needs, want)
 		}
 	})
+}
+
+func TestCallTellsWhetherACheaperModelMayAnswerInstead(t *testing.T) {
+	dear := &jobs.Price{Input: 50 * jobs.Dollar, Output: 50 * jobs.Dollar}
+	for name, row := range map[string]struct {
+		play func(s *scene)
+		want string
+	}{
+		"none comes later":             {func(s *scene) { s.small.script = []reply{fails(jobs.Refused)} }, "small false, large false"},
+		"one comes later":              {func(s *scene) { s.chain.Links[0].Model.Price = dear; s.small.script = []reply{fails(jobs.Refused)} }, "small true, large false"},
+		"one that costs as much":       {func(s *scene) { s.chain.Links[1].Model.Price = s.chain.Links[0].Model.Price }, "small false"},
+		"one whose price nobody knows": {func(s *scene) { s.chain.Links[1].Model.Price = nil }, "small false"},
+		"one without room": {func(s *scene) {
+			s.chain.Links[0].Model.Price, s.chain.Links[1].Model.Context = dear, 50
+		}, "small false"},
+		"one that is waited for": {func(s *scene) {
+			s.enter = refusing("small", Refusal{Guard: BreakerGuard, Circuit: Open, Wait: time.Minute})
+		}, "large true"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onStage(t, func(s *scene) {
+				row.play(s)
+				s.run()
+				var got []string
+				for _, c := range s.entered {
+					got = append(got, fmt.Sprintf("%s %v", c.Model.Name, c.Cheaper))
+				}
+				equal(s, "calls", strings.Join(got, ", "), row.want)
+			})
+		})
+	}
 }

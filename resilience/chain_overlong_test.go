@@ -59,6 +59,26 @@ func TestDocumentIsReadInPieces(t *testing.T) {
 	})
 }
 
+func TestPiecesAreAllOfTheDocument(t *testing.T) {
+	overlong(t, jobs.Split, func(s *scene) {
+		var document strings.Builder
+		for i := range 4000 {
+			fmt.Fprintf(&document, "Line %d.\n", i)
+		}
+		s.task.Job.Document.Body = []byte(document.String())
+		s.task.Request, _ = s.task.Part(document.String())
+		s.ends(jobs.Answered)
+		var read strings.Builder
+		for _, asked := range s.small.seen[:s.small.calls-1] {
+			text, _, _ := strings.Cut(asked.Messages[0].Text, "\n\nThe document above is part")
+			read.WriteString(strings.TrimPrefix(text, "Is it? "))
+		}
+		if read.String() != document.String() {
+			s.Errorf("%d bytes were read in %d pieces, of %d", read.Len(), s.small.calls-1, document.Len())
+		}
+	})
+}
+
 func TestPiecesAreNotAskedForAgain(t *testing.T) {
 	overlong(t, jobs.Split, func(s *scene) {
 		s.enter = func(c *jobs.Call) (Pass, error) {
@@ -74,6 +94,25 @@ func TestPiecesAreNotAskedForAgain(t *testing.T) {
 		s.enter = nil
 		listed(s, "steps", stepsOf(s.ends(jobs.Answered)), "small piece 1 of 4", "small piece 2 of 4", "small piece 3 of 4", "small piece 4 of 4", "small combine")
 		equal(s, "calls in all", s.small.calls, 5)
+	})
+}
+
+func TestPieceThatWasAnsweredWhileStoppingIsOnRecord(t *testing.T) {
+	overlong(t, jobs.Split, func(s *scene) {
+		ctx, stop := context.WithCancel(s.Context())
+		s.small.script = []reply{func(context.Context) (*jobs.Answer, error) {
+			stop()
+			return said("one"), nil
+		}}
+		kept := 0
+		s.task.Keep = func(ctx context.Context, c *jobs.Checkpoint) error {
+			kept = len(c.Attempts)
+			return ctx.Err()
+		}
+		d := s.runIn(ctx)
+		equal(s, "back", d.Back, true)
+		equal(s, "attempts on record", kept, 1)
+		equal(s, "others", len(d.Attempts), 0)
 	})
 }
 

@@ -174,3 +174,16 @@ func TestBatchHasItsOwnGuardrails(t *testing.T) {
 		s.runsAway("after 3 answers")
 	})
 }
+
+func TestConversationOnRecordIsHandedOnAgainAtOnce(t *testing.T) {
+	onStage(t, func(s *scene) {
+		s.task.Resumed = s.withRecord()
+		s.dies(3)
+		s.small.calls = 0
+		stop := make(chan struct{})
+		s.chain.Stopping = stop
+		close(stop)
+		equal(s, "back", s.run().Back, true)
+		equal(s, "calls", s.small.calls, 0)
+	})
+}

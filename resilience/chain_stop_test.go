@@ -84,7 +84,8 @@ func TestWaitInTheLineEndsWithTheRun(t *testing.T) {
 func TestWaitInTheLineEndsInTimeForAnotherModel(t *testing.T) {
 	onStage(t, func(s *scene) {
 		s.chain.Detours = new(Detours)
-		s.chain.Detours.took("other", "small", 2*time.Second, false)
+		s.chain.Detours.took("other", "small", time.Second, false)
+		s.chain.Detours.took("other", "large", 2*time.Second, false)
 		s.ahead = map[string]time.Duration{"small": 500 * time.Millisecond}
 		s.jammed = "small"
 		s.task.Batch.Deadline = time.Now().Add(20 * time.Second)

@@ -2,6 +2,7 @@ package resilience
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -237,6 +238,8 @@ func TestPanicIsAnAttempt(t *testing.T) {
 		o := s.ends(jobs.Answered)
 		equal(s, "kind", o.Attempts[0].Kind, jobs.Internal)
 		equal(s, "message", o.Attempts[0].Message, "asking small panicked: a string")
+		equal(s, "billing", o.Attempts[0].Billing, jobs.Presumed)
+		equal(s, "cost", o.Attempts[0].Cost, 2100)
 		equal(s, "answered by", o.Model, "small")
 	})
 }
@@ -306,5 +309,92 @@ func TestChainWithoutModelsSaysSo(t *testing.T) {
 		s.chain.Links = nil
 		o := s.ends(jobs.Dead)
 		equal(s, "kind", o.Kind, jobs.Internal)
+	})
+}
+
+func TestErrorBodiesAreValidJSON(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{"": "", `{"error": 1}`: `{"error": 1}`, "<html>": `"\u003chtml\u003e"`} {
+		if got := string(raw([]byte(body))); got != want {
+			t.Errorf("%q became %s, want %s", body, got, want)
+		}
+	}
+}
+
+func TestWaitsAreNeitherEndlessNorABusyLoop(t *testing.T) {
+	for wait, want := range map[time.Duration]time.Duration{
+		0: leastWait, 5 * time.Minute: 5 * time.Minute, 10 * time.Hour: longestWait,
+	} {
+		t.Run(wait.String(), func(t *testing.T) {
+			onStage(t, func(s *scene) {
+				s.enter = refusing("all", Refusal{Guard: BreakerGuard, Circuit: Open, Wait: wait})
+				s.waits(want)
+				s.task.Batch.Deadline = time.Now().Add(24 * time.Hour)
+				s.waits(want)
+				s.task.Batch.Deadline = time.Now().Add(50 * time.Millisecond)
+				s.waits(50 * time.Millisecond)
+			})
+		})
+	}
+}
+
+func TestAttemptHasWhatTheAnswerSaidOfItself(t *testing.T) {
+	onStage(t, func(s *scene) {
+		quota := &jobs.Quota{RequestsLimit: 600, RequestsLeft: 599}
+		s.small.script = []reply{func(context.Context) (*jobs.Answer, error) {
+			a := said("yes")
+			a.RequestID, a.Quota = "req-1", quota
+			return a, nil
+		}}
+		o := s.ends(jobs.Answered)
+		a := o.Attempts[0]
+		if a.Status != 200 || a.RequestID != "req-1" || a.Quota != quota || s.left[0].Quota != quota {
+			s.Errorf("got %+v", a)
+		}
+		equal(s, "finished", o.Finished, time.Now().UTC())
+	})
+}
+
+func TestNoMoreIsAskedForThanModelAndJobAllow(t *testing.T) {
+	for _, row := range []struct{ own, context, want int64 }{
+		{0, 16_000, 1000}, {400, 16_000, 400}, {5000, 16_000, 1000}, {0, 600, 500},
+	} {
+		t.Run(fmt.Sprint(row), func(t *testing.T) {
+			onStage(t, func(s *scene) {
+				s.task.Request.MaxOutput = int(row.own)
+				s.chain.Links[0].Model.Context = int(row.context)
+				s.ends(jobs.Answered)
+				equal(s, "output", s.entered[0].Output, row.want)
+				equal(s, "worst case", s.entered[0].Worst, jobs.USD(100+2*row.want))
+			})
+		})
+	}
+}
+
+func TestOnlyCallsThatMayCostAreOfUnknownCost(t *testing.T) {
+	onStage(t, func(s *scene) {
+		s.chain.Links[0].Model.Price = nil
+		s.small.script = []reply{failing(jobs.Failure{Kind: jobs.ServerError, Billing: jobs.Free}), text("yes")}
+		o := s.ends(jobs.Answered)
+		equal(s, "of the failure", o.Attempts[0].Unpriced, false)
+		equal(s, "of the answer", o.Attempts[1].Unpriced, true)
+	})
+}
+
+func TestCallsEarnRetriesAndRetriesDoNot(t *testing.T) {
+	onStage(t, func(s *scene) {
+		b := &RetryBudget{Credit: 2}
+		for range 2 {
+			b.Take()
+		}
+		s.chain.Retry.Budget = b
+		s.small.script = []reply{text("yes"), text("yes"), text("yes"), text("yes"), text("yes"), fails(jobs.ServerError), text("yes")}
+		for range 6 {
+			s.ends(jobs.Answered)
+		}
+		equal(s, "calls", s.small.calls, 7)
+		if b.saved < 0.19 || b.saved > 0.21 {
+			s.Errorf("%.2f retries are saved up after six first calls and one retry, want 0.20", b.saved)
+		}
 	})
 }

@@ -148,7 +148,7 @@ func shortened(all []jobs.Message) []jobs.Message {
 		case left > 0 && i == keptFirst:
 			kept = append(kept, jobs.Message{Role: m.Role, Text: fmt.Sprintf("[%d messages left out]", left)})
 			continue
-		case left > 0 && i > keptFirst && i < keptFirst+left:
+		case i > keptFirst && i < keptFirst+left:
 			continue
 		}
 		m.Text, m.Thoughts = cut(m.Text), nil

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/drover-batch/drover/jobs"
 )
@@ -209,12 +213,25 @@ func TestConversationIsFinishedWhileStopping(t *testing.T) {
 	})
 }
 
+func TestShortTranscriptIsWhole(t *testing.T) {
+	t.Parallel()
+	for n := range keptFirst + keptLast + 1 {
+		var all []jobs.Message
+		for i := range n {
+			all = append(all, jobs.Message{Role: jobs.User, Text: fmt.Sprint(i)})
+		}
+		if diff := cmp.Diff(all, shortened(all), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("of %d messages:\n%s", n, diff)
+		}
+	}
+}
+
 func TestTranscriptIsShortened(t *testing.T) {
 	t.Parallel()
 	var long []jobs.Message
 	for i := range 100 {
 		long = append(long, jobs.Message{Role: jobs.User, Text: fmt.Sprint(i, strings.Repeat("é", 3000)),
-			Calls:    []jobs.ToolCall{{Arguments: strings.Repeat("x", 5000)}},
+			Calls:    slices.Repeat([]jobs.ToolCall{{Arguments: strings.Repeat("x", 5000)}}, 2*keptLast),
 			Thoughts: &jobs.Thoughts{Body: []byte(strings.Repeat("x", 5000))}})
 	}
 	short := shortened(long)
@@ -230,6 +247,9 @@ func TestTranscriptIsShortened(t *testing.T) {
 	for _, m := range short {
 		if len(m.Text) > keptText+50 || strings.ContainsRune(m.Text, '\uFFFD') {
 			t.Errorf("a text of %d bytes is kept", len(m.Text))
+		}
+		if len(m.Calls) > keptLast {
+			t.Errorf("%d calls of one answer are kept", len(m.Calls))
 		}
 		if m.Thoughts != nil {
 			t.Error("thoughts that nobody can read are kept")

@@ -189,6 +189,26 @@ func TestUnmadeCallGivesEverythingBack(t *testing.T) {
 	})
 }
 
+func TestOnlyCallsThatTheProviderNeverSawGiveTheirTurnBack(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		kind    jobs.Kind
+		billing jobs.Billing
+		wait    time.Duration
+	}{
+		{jobs.Unreachable, jobs.Free, 0},
+		{jobs.Interrupted, jobs.Free, 0},
+		{jobs.Interrupted, jobs.Presumed, time.Second},
+		{jobs.Unreachable, jobs.Presumed, time.Second},
+		{jobs.InvalidRequest, jobs.Free, time.Second},
+		{"", jobs.Billed, time.Second},
+	} {
+		d := onMini(t).desk(t, NewLimiter(LimiterConfig{Quotas: map[string]Quota{"small": {RequestsPerMinute: 60}}}), keyspace)
+		d.leave(d.admit(newCall("a")), jobs.Attempt{Kind: row.kind, Billing: row.billing})
+		within(t, fmt.Sprintf("wait after %q, %s", row.kind, row.billing), d.enter(newCall("a")).Wait, row.wait, row.wait)
+	}
+}
+
 func TestRetryAfterPausesTheFleet(t *testing.T) {
 	underQuota(t, Quota{}, func(t *testing.T, d *desk) {
 		d.needsTime()
@@ -386,6 +406,31 @@ func TestHeadersAreBelievedUntilAnswersComeWithoutThem(t *testing.T) {
 	})
 }
 
+// What a header says was left is without what its call took, and a call that was
+// refused took nothing, whatever was expected of it.
+func TestHeadersAreReadByWhatTheirCallTook(t *testing.T) {
+	for name, last := range map[string]jobs.Attempt{
+		"answered": {Usage: jobs.Usage{Input: 1000}},
+		"refused":  {Kind: jobs.RateLimited, RetryAfter: 10 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			underQuota(t, Quota{TokensPerMinute: 60_000}, func(t *testing.T, d *desk) {
+				d.needsTime()
+				for _, row := range []struct {
+					left int64
+					a    jobs.Attempt
+				}{{59_000, jobs.Attempt{Usage: jobs.Usage{Input: 1000}}}, {20_000, last}} {
+					row.a.Quota = &jobs.Quota{RequestsLimit: -1, RequestsLeft: -1, TokensLimit: 60_000, TokensLeft: row.left}
+					d.leave(d.admit(sized("a", 9000, 0)), row.a)
+					d.pass(10 * time.Second)
+				}
+				d.admit(sized("a", 3000, 0)) // takes three seconds of a bucket that is half full, and one was saved
+				within(t, "ahead", d.quota().Ahead, 2000*time.Millisecond, 2200*time.Millisecond)
+			})
+		})
+	}
+}
+
 func TestOlderHeadersDoNotReplaceNewerOnes(t *testing.T) {
 	underQuota(t, Quota{RequestsPerMinute: 600}, func(t *testing.T, d *desk) {
 		d.needsTime()
@@ -568,4 +613,65 @@ func TestNobodyWaitsForACallThatIsNotKnown(t *testing.T) {
 func (d *desk) due(c *jobs.Call) time.Duration {
 	d.t.Helper()
 	return d.run(lua.Op{Kind: lua.Due, Call: c.ID, Steps: []lua.Step{d.guard.(*Limiter).due(c)}})[0].Wait
+}
+
+// exhausted is a 429 that names the tokens as used up, and says no more.
+var exhausted = jobs.Attempt{Kind: jobs.RateLimited, RetryAfter: time.Second, Quota: &jobs.Quota{
+	RequestsLimit: -1, RequestsLeft: -1, TokensLimit: -1, TokensLeft: -1, Exhausted: jobs.Tokens,
+}}
+
+func TestLimitOfTokensIsFoundByWhatCallsTakeOfThem(t *testing.T) {
+	underQuota(t, Quota{}, func(t *testing.T, d *desk) {
+		d.needsTime()
+		for range 100 { // 600 calls and 300,000 tokens a minute
+			d.leave(d.admit(sized("a", 500, 0)), jobs.Attempt{})
+			d.pass(100 * time.Millisecond)
+		}
+		d.leave(d.admit(sized("a", 500, 0)), exhausted)
+		if f := d.quota().FoundTokens; f < 190_000 || f > 230_000 {
+			t.Errorf("found %v a minute, want about 210,000", f)
+		}
+	})
+}
+
+func TestLimitOfTokensIsFoundByWhatAnsweredCallsTook(t *testing.T) {
+	underQuota(t, Quota{}, func(t *testing.T, d *desk) {
+		d.needsTime()
+		answered := jobs.Attempt{Usage: jobs.Usage{Input: 500}} // of the 800 that are expected
+		for range 50 {
+			d.leave(d.admit(sized("a", 800, 0)), answered)
+			d.pass(200 * time.Millisecond)
+		}
+		var wave []*jobs.Call
+		for range 20 {
+			wave = append(wave, d.admit(sized("a", 800, 0)))
+		}
+		for _, c := range wave {
+			d.leave(c, exhausted)
+		}
+		took, passed := time.Duration(0), 0.0
+		goes := func(by time.Duration) {
+			d.pass(by)
+			took += by
+		}
+		goes(time.Second)
+		var last *jobs.Call
+		for took < 15*time.Second {
+			c := sized("a", 800, 0)
+			r := d.enter(c)
+			goes(max(r.Wait, time.Millisecond))
+			if r.Refused {
+				continue
+			}
+			if last != nil {
+				d.leave(last, answered)
+				passed += 500
+			}
+			last = c
+		}
+		d.leave(last, exhausted)
+		if f, want := d.quota().FoundTokens, 0.98*passed/took.Minutes(); f < 0.97*want || f > 1.03*want {
+			t.Errorf("found %v a minute, and %v were let through", f, want)
+		}
+	})
 }

@@ -129,9 +129,11 @@ func (d *Dealer) floors(lanes []*Lane) float64 {
 // something.
 func (d *Dealer) stayed(a *account) bool { return a.owing > 0 || a.round > 0 && a.round == d.round-1 }
 
+// level is where somebody goes on: as far as it is if it stayed, since the floor
+// is no further then.
 func (d *Dealer) level(a *account, floor, weight float64) float64 {
 	switch {
-	case d.stayed(a) || floor == none:
+	case floor == none:
 		return a.turn
 	case a.round == 0:
 		return floor - d.Start/weight

@@ -2,6 +2,7 @@ package fair_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -83,6 +84,60 @@ func TestWhoJoinsGetsWhatTheOthersAreOwed(t *testing.T) {
 	all[0].Owing(32)
 	got := deal(&d, all, 32, same)
 	near(t, "the new lane", got[all[1]], 32, 0)
+
+	d, all = fair.Dealer{}, lanes(&fair.Lane{Tenant: "a", Weight: 2}, &fair.Lane{Tenant: "b"})
+	deal(&d, all[:1], 64, same)
+	all[0].Owing(32)
+	got = deal(&d, all, 32, same)
+	near(t, "the new tenant", got[all[1]], 32, 0)
+}
+
+func TestWhoStillHasSomethingWasNotAway(t *testing.T) {
+	t.Parallel()
+	var d fair.Dealer
+	all := lanes(&fair.Lane{Tenant: "a"}, &fair.Lane{Tenant: "a"})
+	deal(&d, all, 20, same)
+	all[0].Owing(1)
+	deal(&d, all[1:], 20, same)
+	got := deal(&d, all, 20, same)
+	near(t, "whose only piece lasts", got[all[0]], 20, 0)
+}
+
+func TestWhoJoinsIsLevelWithWhoHadTheLeast(t *testing.T) {
+	t.Parallel()
+	for _, tenants := range []string{"aab", "abc"} {
+		for dear := range 2 {
+			var d fair.Dealer
+			all := lanes(&fair.Lane{Tenant: tenants[:1]}, &fair.Lane{Tenant: tenants[1:2]}, &fair.Lane{Tenant: tenants[2:]})
+			if tenants == "aab" {
+				all[2].Tenant = "a"
+			}
+			deal(&d, all[:2], 2, func(l *fair.Lane) float64 { return map[bool]float64{true: 100, false: 1}[l == all[dear]] })
+			got := deal(&d, all, 100, same)
+			near(t, fmt.Sprint("who joins ", tenants, dear), got[all[2]], 50, 2)
+		}
+	}
+}
+
+func TestAmongEqualsTheEarliestDeadlineComesFirstThenTheOldest(t *testing.T) {
+	t.Parallel()
+	soon := time.Unix(1000, 0)
+	all := lanes(&fair.Lane{}, &fair.Lane{}, &fair.Lane{Deadline: soon.Add(time.Hour)}, &fair.Lane{Deadline: soon})
+	for range 2 { // in any order
+		var d fair.Dealer
+		got := ""
+		for range all {
+			d.Welcome(all)
+			got += one(&d, all).Name
+		}
+		if got != "3201" {
+			t.Errorf("dealt to %s", got)
+		}
+		slices.Reverse(all)
+		for _, l := range all {
+			*l = fair.Lane{Name: l.Name, Created: l.Created, Deadline: l.Deadline}
+		}
+	}
 }
 
 func TestUrgentLanesComeFirstWithinTheirTenant(t *testing.T) {
@@ -100,7 +155,8 @@ func TestUrgentLanesComeFirstWithinTheirTenant(t *testing.T) {
 	near(t, "the other tenant", got[all[3]], 800, 2)
 	all[1].Urgent, all[2].Urgent = false, false
 	got = deal(&d, all, 600, same)
-	near(t, "what it had is not held against it", got[all[2]], 100, 40)
+	near(t, "what it had is not held against it", got[all[2]], 100, 5)
+	near(t, "nor against the others", got[all[0]], 100, 5)
 }
 
 // A lane that is there for every second piece only gets its part all the same.
@@ -126,7 +182,7 @@ func TestWhoIsAwayForAMomentLosesNothing(t *testing.T) {
 
 func TestWhoGivesAPieceBackWasThereAllAlong(t *testing.T) {
 	t.Parallel()
-	d := fair.Dealer{Start: 4}
+	var d fair.Dealer
 	all := lanes(&fair.Lane{Tenant: "a"}, &fair.Lane{Tenant: "b"})
 	deal(&d, all[:1], 10, same)
 	got := map[*fair.Lane]int{}
@@ -139,7 +195,5 @@ func TestWhoGivesAPieceBackWasThereAllAlong(t *testing.T) {
 		}
 		got[l]++
 	}
-	if n := got[all[1]]; n < 40 {
-		t.Errorf("b had its turn %d times of 60", n)
-	}
+	near(t, "turns of b, of which it uses each second", got[all[1]], 40, 2)
 }

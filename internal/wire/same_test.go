@@ -5,8 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/drover-batch/drover/internal/config"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/llm/simulator"
+	"github.com/drover-batch/drover/resilience"
 )
 
 // submitSame enqueues n documents of which only some are different.
@@ -101,13 +103,47 @@ func TestIdenticalRequestsOfOtherBatchesIfAllowed(t *testing.T) {
 			w.Errorf("the answer is the same as %+v", o.SameAs)
 		}
 		w.submitSame(jobs.Batch{ID: "apart", Dedupe: jobs.DedupeBatch}, 4, 2)
-		w.submitSame(jobs.Batch{ID: "each"}, 4, 2)
+		w.submitSame(jobs.Batch{ID: "each", Dedupe: jobs.DedupeOff}, 4, 2)
 		w.untilOver("apart")
 		w.untilOver("each")
 		if w.paid() != 5+2+4 {
 			w.Errorf("%d calls were paid for, want 11", w.paid())
 		}
 	})
+}
+
+func TestRequestThatTakesLongerThanALeaseIsPaidForOnce(t *testing.T) {
+	long := func(c *config.Config) { setTimeout(c, 5*time.Minute) }
+	inWorld(t, scene{provider: simulator.Config{Latency: 2 * time.Minute}, tune: long, alike: true}, func(w *world) {
+		w.submitSame(jobs.Batch{ID: "first", Dedupe: jobs.DedupeBatch}, 2, 1)
+		w.start("a", "b")
+		w.untilOver("first")
+		w.answered("first")
+		if w.paid() != 1 {
+			w.Errorf("%d calls were paid for", w.paid())
+		}
+	})
+}
+
+func TestRequestsAreTheSameWithinTheirBatchOrTenantAndOfTheSameModels(t *testing.T) {
+	t.Parallel()
+	links := func(m jobs.Model) *resilience.Chain { return &resilience.Chain{Links: []resilience.Link{{Model: &m}}} }
+	w := &Worker{chains: map[string]*resilience.Chain{
+		"one": links(jobs.Model{Name: "small", BaseURL: "http://127.0.0.1:1"}), "other": links(jobs.Model{Name: "small", BaseURL: "http://127.0.0.1:2"}),
+	}}
+	key := func(batch, chain string, d jobs.Dedupe) string {
+		b := &jobs.Batch{ID: batch, Tenant: "acme", Chain: chain, Dedupe: d}
+		return w.sameKey(b, &jobs.Request{Messages: []jobs.Message{{Role: jobs.User, Text: "is it?"}}})
+	}
+	if key("a", "one", jobs.DedupeBatch) == key("b", "one", jobs.DedupeBatch) {
+		t.Error("of two batches, each of which is for itself")
+	}
+	if key("a", "one", jobs.DedupeTenant) != key("b", "one", jobs.DedupeTenant) {
+		t.Error("of two batches of a tenant they are different")
+	}
+	if key("a", "one", jobs.DedupeTenant) == key("a", "other", jobs.DedupeTenant) {
+		t.Error("of different models")
+	}
 }
 
 func TestFailureOfOneIsNotTheOthers(t *testing.T) {
