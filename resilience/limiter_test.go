@@ -628,7 +628,7 @@ func TestLimitOfTokensIsFoundByWhatCallsTakeOfThem(t *testing.T) {
 			d.pass(100 * time.Millisecond)
 		}
 		d.leave(d.admit(sized("a", 500, 0)), exhausted)
-		if f := d.quota().FoundTokens; f < 190_000 || f > 230_000 {
+		if f := d.quota().Tokens.Found; f < 190_000 || f > 230_000 {
 			t.Errorf("found %v a minute, want about 210,000", f)
 		}
 	})
@@ -670,7 +670,7 @@ func TestLimitOfTokensIsFoundByWhatAnsweredCallsTook(t *testing.T) {
 			last = c
 		}
 		d.leave(last, exhausted)
-		if f, want := d.quota().FoundTokens, 0.98*passed/took.Minutes(); f < 0.97*want || f > 1.03*want {
+		if f, want := d.quota().Tokens.Found, 0.98*passed/took.Minutes(); f < 0.97*want || f > 1.03*want {
 			t.Errorf("found %v a minute, and %v were let through", f, want)
 		}
 	})
