@@ -42,7 +42,8 @@ func encoded(j *jobs.Job) []byte {
 func TestAForgedBatchStoppedTheFleet(t *testing.T) {
 	for name, text := range map[string]string{
 		"broken": `{"id":"bad"`, "no object": `[1]`, "a text for a number": `{"id":"bad","weight":"x"}`, "empty": "",
-		"another's": `{"id":"good","name":"good","tenant":"mallory","chain":"default","state":"cancelled","sealed":true,"over":true}`,
+		"a tenant without end": `{"id":"bad","name":"bad","chain":"default","tenant":"` + strings.Repeat("a", 70_000) + `"}`,
+		"another's":            `{"id":"good","name":"good","tenant":"mallory","chain":"default","state":"cancelled","sealed":true,"over":true}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, Config{}, func(w *world) {
@@ -154,6 +155,27 @@ func TestForgedJobsEndAsDeadLetters(t *testing.T) {
 			if _, err := json.Marshal(l); err != nil {
 				t.Error(err)
 			}
+		}
+	})
+}
+
+// The head of a dead letter names the models that were asked, and NATS takes
+// 64 KiB of it: a job that claimed to have asked thousands never ended.
+func TestAForgedJobThatAskedThousandsOfModelsNeverEnded(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		j := &jobs.Job{ID: jobs.NewID("b1", "x"), Batch: "b1", CustomID: "x", Run: 2}
+		for i := range 5000 {
+			j.Earlier = append(j.Earlier, jobs.Attempt{Call: fmt.Sprint(i), Run: 1, Model: fmt.Sprint("model number ", i), Cost: 1})
+		}
+		wr, err := w.q.Enqueue(w.ctx, batch("b1"))
+		w.must(err)
+		w.forge("drover.jobs.b1.0", j.ID, encoded(j))
+		w.must(wr.Close(w.ctx))
+		s := w.source("w1")
+		d := w.take(s, 1)[0]
+		w.must(d.Bury(w.ctx, death(d, jobs.ServerError)))
+		if l := w.letter("b1", j.ID); len(l.Outcome.Attempts) != 5000 {
+			t.Errorf("its letter has %d attempts", len(l.Outcome.Attempts))
 		}
 	})
 }
