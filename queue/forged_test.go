@@ -180,6 +180,28 @@ func TestAForgedJobThatAskedThousandsOfModelsNeverEnded(t *testing.T) {
 	})
 }
 
+// Where enqueueing stands is one message. What was none kept its batch from being
+// cancelled, and the list of all batches from being shown.
+func TestAForgedCursorKeptABatchFromBeingCancelled(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		wr, err := w.q.Enqueue(w.ctx, batch("b1"))
+		w.must(err)
+		w.add(wr, 0, 2)
+		w.must(wr.flush(w.ctx))
+		_, err = w.q.js.Publish(w.ctx, "drover.cursor.b1", []byte("{"))
+		w.must(err)
+		if p := w.progress("b1"); p.Queued != 2 {
+			t.Errorf("%+v", p)
+		}
+		if _, err := w.q.Enqueue(w.ctx, batch("b1")); !errors.Is(err, errCursor) {
+			t.Errorf("taken up all the same: %v", err)
+		}
+		if n, err := w.q.Cancel(w.ctx, "b1"); n != 2 || err != nil {
+			t.Errorf("gave up on %d, %v", n, err)
+		}
+	})
+}
+
 // A body too large for a message is an object in a bucket that whoever may
 // enqueue may write to. One that links to itself was followed without end, and its
 // worker took no other job; one with another name was asked for every second for
