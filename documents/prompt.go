@@ -70,7 +70,7 @@ func (p *Prompt) Check(d *jobs.Document) error {
 			}
 			if _, has := value(d, use.name); !has && !part.optional[use.name] {
 				return jobs.Failf(jobs.InvalidRequest, "%s, %s: %s has no field %q; it has %s",
-					part.what, use.at, d.Source, use.name, known(d))
+					part.what, part.at(use.node), d.Source, use.name, known(d))
 			}
 		}
 	}
@@ -111,11 +111,15 @@ func (p *Prompt) Render(d *jobs.Document) (*jobs.Request, error) {
 // pageBreak stands between the pages of a document's text.
 const pageBreak = "\f"
 
+// mostPages is more than a document has whose pages mean anything: each takes a
+// line.
+const mostPages = 100_000
+
 // paged writes the breaks between a document's pages as lines that a model can
 // cite: [page 2]. To whoever looks for a quote in the document itself, where it
 // may cross a page, a break is but white space.
 func paged(text string) string {
-	if !strings.Contains(text, pageBreak) {
+	if n := strings.Count(text, pageBreak); n == 0 || n > mostPages {
 		return text
 	}
 	var b strings.Builder

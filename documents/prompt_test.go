@@ -103,6 +103,32 @@ func TestAnUnknownFieldIsNamedWithTheKnownOnes(t *testing.T) {
 	}
 }
 
+// A prompt of a megabyte that mentions its document a hundred thousand times was
+// put together, a hundred thousand documents in one, and took all memory of the
+// worker.
+func TestAPromptThatMentionsItsDocumentTooOften(t *testing.T) {
+	t.Parallel()
+	d := &jobs.Document{Source: "a.txt", Body: []byte(strings.Repeat("x", 1<<20))}
+	for name, text := range map[string]string{
+		"plain": strings.Repeat("{{.Text}}", 100_000), "with a condition": strings.Repeat("{{if .Name}}{{.Text}}{{end}}", 30_000),
+	} {
+		p, err := ParsePrompt(text, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Render(d); err == nil || !strings.Contains(err.Error(), "rendering the prompt for a.txt: ") || !strings.Contains(err.Error(), "more than 64 MiB") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	p, err := ParsePrompt(strings.Repeat("{{.Text}}", 20), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := p.Render(d); err != nil || len(r.Messages[0].Text) < 20<<20 {
+		t.Errorf("twenty times: %v", err)
+	}
+}
+
 func TestADocumentCannotPretendToHaveEnded(t *testing.T) {
 	p, err := ParsePrompt("Sum", "")
 	if err != nil {

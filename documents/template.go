@@ -1,6 +1,7 @@
 package documents
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -18,7 +19,8 @@ type part struct {
 	what     string // prompt, system prompt
 	source   string
 	template *template.Template
-	uses     []use
+	uses     []use           // the first of each name
+	used     map[string]bool // names
 	optional map[string]bool // fields that an if asks for
 
 	// pieces are texts and names in turn, for a template that has nothing else:
@@ -29,7 +31,7 @@ type part struct {
 // use is a name the template mentions, and where.
 type use struct {
 	name string
-	at   string // line 2, column 7
+	node parse.Node
 }
 
 // allowed are the functions of a template.
@@ -46,7 +48,7 @@ func parsePart(what, source string) (*part, error) {
 		}
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	p := &part{what: what, source: source, template: t, optional: map[string]bool{}}
+	p := &part{what: what, source: source, template: t, used: map[string]bool{}, optional: map[string]bool{}}
 	for _, other := range t.Templates() {
 		if other.Name() != t.Name() {
 			return nil, fmt.Errorf("%s: {{define}} and {{block}} are not supported", what)
@@ -177,7 +179,10 @@ func (p *part) command(c *parse.CommandNode, asked bool) error {
 }
 
 func (p *part) use(n parse.Node, name string, asked bool) {
-	p.uses = append(p.uses, use{name, p.at(n)})
+	if !p.used[name] {
+		p.used[name] = true
+		p.uses = append(p.uses, use{name, n})
+	}
 	if asked {
 		p.optional[name] = true
 	}
@@ -199,27 +204,64 @@ func (p *part) render(d *jobs.Document) (string, error) {
 	if p.source == "" {
 		return "", nil
 	}
-	if p.pieces != nil {
-		return p.join(d), nil
-	}
 	values := make(map[string]string, len(p.uses))
 	for _, u := range p.uses {
 		values[u.name], _ = value(d, u.name)
 	}
-	var b strings.Builder
-	if err := p.template.Execute(&b, values); err != nil {
+	var b rendered
+	err := p.fill(&b, values)
+	if err != nil {
 		return "", jobs.Failf(jobs.InvalidRequest, "rendering the %s for %s: %v", p.what, d.Source, err)
 	}
 	return b.String(), nil
 }
 
-// join puts the pieces together.
-func (p *part) join(d *jobs.Document) string {
-	filled := slices.Clone(p.pieces)
-	for i := 1; i < len(filled); i += 2 {
-		filled[i], _ = value(d, filled[i])
+// fill writes the template with its values, or the pieces one after the other.
+func (p *part) fill(b *rendered, values map[string]string) error {
+	if p.pieces == nil {
+		return p.template.Execute(b, values)
 	}
-	return strings.Join(filled, "")
+	size := 0
+	for i, piece := range p.pieces {
+		if i%2 == 1 {
+			piece = values[piece]
+		}
+		size += len(piece)
+	}
+	b.Grow(min(size, mostRendered))
+	for i, piece := range p.pieces {
+		if i%2 == 1 {
+			piece = values[piece]
+		}
+		if _, err := b.WriteString(piece); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mostRendered is twice as much as a document may have: a prompt may mention it
+// many times.
+const mostRendered = 64 << 20
+
+// rendered is a prompt while it is written.
+type rendered struct{ strings.Builder }
+
+var errRendered = errors.New("it comes to more than 64 MiB: mention the document fewer times")
+
+func (b *rendered) Write(text []byte) (int, error) {
+	if b.Len()+len(text) > mostRendered {
+		return 0, errRendered
+	}
+	return b.Builder.Write(text)
+}
+
+// WriteString is Write, without a copy.
+func (b *rendered) WriteString(text string) (int, error) {
+	if b.Len()+len(text) > mostRendered {
+		return 0, errRendered
+	}
+	return b.Builder.WriteString(text)
 }
 
 // value looks a name up in a document: its fields, then its own properties.

@@ -138,6 +138,10 @@ func slug(name string) string {
 // integers.
 const MostWeight = 1_000_000
 
+// mostName bounds what a batch's tenant and chain are called: the tenant travels
+// in the head of each message about it, which NATS bounds.
+const mostName = 256
+
 // Validate reports what is wrong with a batch before it is registered.
 func (b *Batch) Validate() error {
 	var errs []error
@@ -149,6 +153,9 @@ func (b *Batch) Validate() error {
 	}
 	if b.Tenant == "" {
 		errs = append(errs, errors.New("a batch needs a tenant"))
+	}
+	if len(b.Tenant) > mostName || len(b.Chain) > mostName {
+		errs = append(errs, fmt.Errorf("the names of a batch's tenant and of its chain have %d bytes at the most", mostName))
 	}
 	if b.Budget < 0 {
 		errs = append(errs, errors.New("a budget cannot be negative"))

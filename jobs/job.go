@@ -19,6 +19,9 @@ func NewID(batch, customID string) ID {
 	return ID(hex.EncodeToString(sum[:16]))
 }
 
+// Valid reports whether it is safe inside a subject or a file name.
+func (id ID) Valid() bool { return safeToken(string(id)) }
+
 // Job is one request of a batch.
 type Job struct {
 	ID       ID     `json:"id"`
@@ -112,6 +115,9 @@ func (j *Job) MarshalBinary() ([]byte, error) {
 	return append(out, j.Document.Body...), nil
 }
 
+// mostEarlier is more than any call costs, and little enough to be added up.
+const mostEarlier = 1_000_000 * Dollar
+
 // UnmarshalBinary decodes what MarshalBinary made. The body shares data's
 // memory.
 func (j *Job) UnmarshalBinary(data []byte) error {
@@ -124,6 +130,14 @@ func (j *Job) UnmarshalBinary(data []byte) error {
 	}
 	if j.ID == "" || j.Batch == "" || j.Run < 1 {
 		return fmt.Errorf("decoding a job: its head lacks an id, a batch or a run")
+	}
+	if !j.ID.Valid() {
+		return fmt.Errorf("decoding a job: %.100q is no id of a job", j.ID)
+	}
+	for _, a := range j.Earlier {
+		if a.Cost < 0 || a.Cost > mostEarlier || a.Usage.Negative() {
+			return fmt.Errorf("decoding a job: an earlier attempt cannot have cost %d millionths of a dollar for %+v", a.Cost, a.Usage)
+		}
 	}
 	j.Document.Body = body
 	return nil

@@ -116,6 +116,11 @@ type Usage struct {
 // Total is all tokens, in and out.
 func (u Usage) Total() int64 { return u.Input + u.Output }
 
+// Negative reports whether any of it is less than nothing.
+func (u Usage) Negative() bool {
+	return min(u.Input, u.CachedInput, u.CacheWrite, u.Output, u.Reasoning) < 0
+}
+
 // Add returns the sum of both.
 func (u Usage) Add(v Usage) Usage {
 	return Usage{

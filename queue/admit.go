@@ -76,13 +76,13 @@ func (s *Source) open(ctx context.Context, p pulled) (*delivery, error) {
 // spoiled deals with a message that does not become a job. If it never will,
 // it ends as a dead letter; otherwise it goes back for a while.
 func (s *Source) spoiled(ctx context.Context, p pulled, cause error) {
-	gone := errors.Is(cause, jetstream.ErrObjectNotFound) || p.msg.Header.Get(docHeader) == ""
+	gone := errors.Is(cause, jetstream.ErrObjectNotFound) || errors.Is(cause, errForeign) || p.msg.Header.Get(docHeader) == ""
 	if !gone {
 		s.pulls.refuse(ctx, p.msg, p.expires, time.Second)
 		return
 	}
 	id := jobs.ID(p.msg.Header.Get(jobHeader))
-	if id == "" {
+	if !id.Valid() {
 		id = jobs.NewID(p.l.Name, p.msg.Reply)
 	}
 	b := p.l.m.Batch

@@ -77,13 +77,34 @@ func (q *Queue) manifest(ctx context.Context, id string) (*manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading batch %s: %w", id, err)
 	}
-	return decodeManifest(e.Value(), e.Revision())
+	m, err := decodeManifest(id, e.Value(), e.Revision())
+	if err != nil {
+		return nil, fmt.Errorf("batch %s: %w", id, err)
+	}
+	return m, nil
 }
 
-func decodeManifest(data []byte, revision uint64) (*manifest, error) {
+// unreadable says that what is kept under a batch's id is no batch, whoever wrote
+// it: there is no such batch, then.
+type unreadable struct{ cause error }
+
+func (e *unreadable) Error() string { return "its record cannot be read: " + e.cause.Error() }
+
+func (e *unreadable) Is(target error) bool { return target == ErrNoBatch }
+
+// decodeManifest reads what is kept under the id. What a newer build wrote is not
+// judged.
+func decodeManifest(id string, data []byte, revision uint64) (*manifest, error) {
 	m := &manifest{revision: revision}
 	if err := json.Unmarshal(data, m); err != nil {
-		return nil, fmt.Errorf("decoding a batch: %w", err)
+		return nil, &unreadable{err}
+	}
+	if m.ID != id {
+		return nil, &unreadable{fmt.Errorf("it says that it is of batch %q", m.ID)}
+	}
+	m.Weight = min(max(m.Weight, 0), jobs.MostWeight)
+	if err := m.Validate(); err != nil && m.known() == nil {
+		return nil, &unreadable{err}
 	}
 	return m, nil
 }
@@ -114,7 +135,7 @@ func (q *Queue) manifestsSince(ctx context.Context, revision *uint64) iter.Seq2[
 				return
 			}
 			*revision = meta.Sequence.Stream
-			m, err := decodeManifest(msg.Data(), meta.Sequence.Stream)
+			m, err := decodeManifest(q.names.keyOf(msg.Subject()), msg.Data(), meta.Sequence.Stream)
 			if err != nil {
 				continue // deleted, or not ours
 			}
@@ -186,9 +207,9 @@ func (q *Queue) Batches(ctx context.Context) ([]*jobs.Batch, error) {
 				slices.SortStableFunc(all, func(a, b *jobs.Batch) int { return a.Created.Compare(b.Created) })
 				return all, nil
 			}
-			m, err := decodeManifest(e.Value(), e.Revision())
+			m, err := decodeManifest(e.Key(), e.Value(), e.Revision())
 			if err != nil {
-				return nil, fmt.Errorf("listing batches: %s: %w", e.Key(), err)
+				continue // not ours
 			}
 			all = append(all, &m.Batch)
 		case <-ctx.Done():

@@ -112,6 +112,9 @@ func (n names) parseJob(subject string) (batch, part string) {
 	return batch, part
 }
 
+// keyOf takes the batch out of the subject under which its record is kept.
+func (n names) keyOf(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }
+
 func (n names) cursor(batch string) string { return n.subject("cursor", batch) }
 func (n names) replayed(batch string, id jobs.ID) string {
 	return n.subject("replayed", batch, string(id))

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -51,9 +52,47 @@ func (q *Queue) body(ctx context.Context, h nats.Header, data []byte) ([]byte, e
 	if name == "" {
 		return data, nil
 	}
-	data, err := q.docs.GetBytes(ctx, name)
+	data, err := q.fetchBody(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("fetching a body: %w", err)
 	}
 	return data, nil
+}
+
+// mostStowed is more than any body of ours has: a job's, or an outcome with its
+// attempts and what was rejected.
+const mostStowed = 256 << 20
+
+// errForeign says that an object is none that stow made. It never will be.
+var errForeign = errors.New("the object is no body of ours")
+
+// fetchBody reads an object that is what stow makes: named by a hash, no link to
+// another, which may lead back to itself, and not without end.
+func (q *Queue) fetchBody(ctx context.Context, name string) ([]byte, error) {
+	if sum, err := hex.DecodeString(name); err != nil || len(sum) != sha256.Size {
+		return nil, fmt.Errorf("%.100q: %w", name, errForeign)
+	}
+	info, err := q.docs.GetInfo(ctx, name)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.Opts != nil && info.Opts.Link != nil:
+		return nil, fmt.Errorf("%w: it is a link", errForeign)
+	case info.Size > mostStowed:
+		return nil, fmt.Errorf("%w: it has %d bytes", errForeign, info.Size)
+	}
+	object, err := q.docs.Get(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = object.Close() }()
+	var data bytes.Buffer
+	data.Grow(int(info.Size) + bytes.MinRead)
+	if _, err := data.ReadFrom(io.LimitReader(object, int64(info.Size)+1)); err != nil {
+		return nil, err
+	}
+	if uint64(data.Len()) > info.Size {
+		return nil, fmt.Errorf("%w: it has more than its %d bytes", errForeign, info.Size)
+	}
+	return data.Bytes(), nil
 }

@@ -148,7 +148,7 @@ func (q *Queue) sealCancelled(ctx context.Context, id string) (*manifest, error)
 	var final Position
 	err := q.insist(ctx, id, q.cfg.StorePatience, func() error {
 		at, seq, err := q.cursorOf(ctx, id)
-		if err != nil {
+		if err != nil && !errors.Is(err, errCursor) { // a batch must be cancellable whatever stands there
 			return err
 		}
 		final = at.Position

@@ -58,3 +58,26 @@ func (s *Source) Newer() []string {
 	s.newer = nil
 	return newer
 }
+
+// passOver notes that jobs wait in a batch whose record cannot be read.
+func (s *Source) passOver(batch string, why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left[batch] {
+		return
+	}
+	if s.broken == nil {
+		s.broken = map[string]error{}
+	}
+	s.left[batch], s.broken[batch] = true, why
+}
+
+// Broken returns batches whose jobs nobody is asked about, since their record
+// cannot be read, and why: each once. It may be called from any goroutine.
+func (s *Source) Broken() map[string]error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	broken := s.broken
+	s.broken = nil
+	return broken
+}

@@ -124,6 +124,9 @@ func (s *Source) dealable(ctx context.Context, id string) (*live, error) {
 	l := s.known[id]
 	if l == nil || l.m.State == jobs.Finished {
 		m, err := s.q.reopen(ctx, id)
+		if broken, ok := errors.AsType[*unreadable](err); ok {
+			s.passOver(id, broken)
+		}
 		if errors.Is(err, ErrNoBatch) || errors.Is(err, errNewer) {
 			return nil, nil // not ours
 		}

@@ -110,6 +110,10 @@ func (q *Queue) decodeOutcome(ctx context.Context, h nats.Header, data []byte) (
 	return o, nil
 }
 
+// mostModelBytes bounds what a letter's head says of models: all that there are,
+// unless a job was forged.
+const mostModelBytes = 16 << 10
+
 // letterMsg is the dead letter: the outcome, then the job as it was queued.
 func (q *Queue) letterMsg(ctx context.Context, l *jobs.DeadLetter) (*nats.Msg, error) {
 	outcome, err := json.Marshal(l.Outcome)
@@ -126,10 +130,14 @@ func (q *Queue) letterMsg(ctx context.Context, l *jobs.DeadLetter) (*nats.Msg, e
 	m.Header.Set(runHeader, strconv.Itoa(l.Job.Run))
 	m.Header.Set(tenantHeader, headerSafe(l.Outcome.Tenant))
 	m.Header.Set(kindHeader, string(l.Outcome.Kind))
+	size := 0
 	for _, a := range l.Outcome.Attempts {
-		if model := headerSafe(a.Model); !slices.Contains(m.Header[modelHeader], model) {
-			m.Header.Add(modelHeader, model)
+		model := headerSafe(a.Model)
+		if slices.Contains(m.Header[modelHeader], model) || size+len(model) > mostModelBytes {
+			continue
 		}
+		size += len(model) + len(modelHeader) + len(": \r\n")
+		m.Header.Add(modelHeader, model)
 	}
 	return m, q.stow(ctx, m)
 }

@@ -70,14 +70,14 @@ func FuzzDecoding(f *testing.F) {
 	f.Add([]byte("{}\n"), "-1", "")
 	f.Fuzz(func(t *testing.T, data []byte, split, spend string) {
 		h := nats.Header{splitHeader: {split}, seqHeader: {"1"}, spendHeader: {spend}}
-		if j, err := decodeJob("b", data); err == nil && (j.ID == "" || j.Run < 1 || j.Batch != "b") {
+		if j, err := decodeJob("b", data); err == nil && (!j.ID.Valid() || j.Run < 1 || j.Batch != "b") {
 			t.Errorf("accepted %+v", j)
 		}
 		if l, err := q.decodeLetter(t.Context(), h, data); err == nil && (l.Job == nil || l.Job.ID == "" || l.Outcome == nil) {
 			t.Errorf("accepted %+v", l)
 		}
 		_, _ = q.decodeOutcome(t.Context(), h, data)
-		_, _ = decodeManifest(data, 1)
+		_, _ = decodeManifest("b", data, 1)
 		_, _ = decodeWaste(data)
 		_, _, _ = spends("b", h)
 	})

@@ -183,6 +183,6 @@ func (s *Source) note(m *manifest) *live {
 		s.known[m.ID] = l
 	}
 	l.m = m
-	l.Name, l.Tenant, l.Weight, l.Deadline, l.Created = m.ID, m.Tenant, min(m.Weight, jobs.MostWeight), m.Deadline, m.Created
+	l.Name, l.Tenant, l.Weight, l.Deadline, l.Created = m.ID, m.Tenant, m.Weight, m.Deadline, m.Created
 	return l
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go"
@@ -39,8 +40,12 @@ type cursor struct {
 	By string `json:"by"` // the Writer that stored it
 }
 
+// errCursor says that what stands where a batch's cursor should be is none.
+var errCursor = errors.New("it is no cursor")
+
 // cursorOf reads the newest cursor, which the broker committed with the last
-// group of jobs, and its sequence, 0 before the first group.
+// group of jobs, and its sequence, 0 before the first group. With errCursor there
+// is the sequence alone.
 func (q *Queue) cursorOf(ctx context.Context, batch string) (cursor, uint64, error) {
 	var c cursor
 	m, err := lastOn(ctx, q.jobs, q.names.cursor(batch))
@@ -48,7 +53,7 @@ func (q *Queue) cursorOf(ctx context.Context, batch string) (cursor, uint64, err
 		return c, 0, err
 	}
 	if err := json.Unmarshal(m.Data, &c); err != nil {
-		return c, 0, fmt.Errorf("decoding the cursor of batch %s: %w", batch, err)
+		return cursor{}, m.Sequence, fmt.Errorf("decoding the cursor of batch %s: %w: %w", batch, errCursor, err)
 	}
 	return c, m.Sequence, nil
 }

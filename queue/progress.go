@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 
 	"github.com/drover-batch/drover/jobs"
 )
@@ -16,7 +17,7 @@ func (q *Queue) Progress(ctx context.Context, id string) (jobs.Progress, error) 
 	p := jobs.Progress{State: m.State, Reason: m.Reason, Total: m.Total, Unpriced: m.Unpriced}
 	if !m.Sealed {
 		cursor, _, err := q.cursorOf(ctx, id)
-		if err != nil {
+		if err != nil && !errors.Is(err, errCursor) {
 			return p, err
 		}
 		p.Total = cursor.Count

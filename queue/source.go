@@ -43,8 +43,9 @@ type Source struct {
 	byJob    map[jobs.ID]*delivery // the newest of each job that is lent
 	freed    chan struct{}         // holds a token when a delivery has ended
 	endings  []ending
-	left     map[string]bool    // batches that newer builds are to see to
+	left     map[string]bool    // batches that newer builds are to see to, or nobody can
 	newer    []string           // of those, the ones that Newer has not told
+	broken   map[string]error   // and those that Broken has not
 	alone    *delivery          // suspected of killing workers
 	tallied  time.Time          // when what is lent was last gone through
 	later    map[string][]later // by batch

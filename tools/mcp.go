@@ -142,22 +142,34 @@ func (c *connection) Close() {
 	<-c.done
 }
 
+// List asks page by page, of which there are no more than tools.
 func (c *connection) List(ctx context.Context) ([]Spec, error) {
 	var specs []Spec
-	for t, err := range c.session.Tools(ctx, nil) {
+	page := &mcp.ListToolsParams{}
+	for range mostTools {
+		list, err := c.session.ListTools(ctx, page)
 		if err != nil {
 			return nil, err
 		}
-		if len(specs) == mostTools {
-			return nil, fmt.Errorf("it has more than %d tools", mostTools)
+		if len(specs)+len(list.Tools) > mostTools {
+			break
 		}
-		schema, err := json.Marshal(t.InputSchema)
-		if err != nil || !isObject(schema) || len(schema) > mostSchema {
-			schema = json.RawMessage(`{"type":"object"}`)
+		for _, t := range list.Tools {
+			specs = append(specs, specOf(t))
 		}
-		specs = append(specs, Spec{t.Name, t.Description, schema})
+		if page.Cursor = list.NextCursor; page.Cursor == "" {
+			return specs, nil
+		}
 	}
-	return specs, nil
+	return nil, fmt.Errorf("it has more than %d tools, or pages of them", mostTools)
+}
+
+func specOf(t *mcp.Tool) Spec {
+	schema, err := json.Marshal(t.InputSchema)
+	if err != nil || !isObject(schema) || len(schema) > mostSchema {
+		schema = json.RawMessage(`{"type":"object"}`)
+	}
+	return Spec{t.Name, t.Description, schema}
 }
 
 func (c *connection) Call(ctx context.Context, tool string, arguments json.RawMessage) (string, error) {

@@ -250,11 +250,15 @@ func (s *server) start() (Session, []Spec, error) {
 	return session, specs, nil
 }
 
+// mostWhy bounds what is told of a server that cannot be reached: it may be in
+// the server's own words.
+const mostWhy = 500
+
 func told(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return err
+	return errors.New(limit(clean(err.Error()), mostWhy))
 }
 
 func isClosed(s Session) bool {

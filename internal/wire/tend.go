@@ -28,6 +28,9 @@ func (w *Worker) tend(ctx context.Context) {
 		for _, batch := range w.source.Newer() {
 			w.parts.Log.Warn().Str("batch", batch).Msg("the batch was submitted by a newer build and asks for what this one does not know: it waits for workers of the newer build")
 		}
+		for batch, why := range w.source.Broken() {
+			w.parts.Log.Error().Str("batch", batch).Err(why).Msg("jobs wait in a batch that is none: they stay where they are, and whoever may write to NATS should look at it")
+		}
 		if w.spool != nil {
 			adopting.tell(ctx, w.parts.Log, w.spool.adopt(), "looking for answers of workers that died")
 		}
