@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -101,16 +100,6 @@ func TestWorkerThatReadsBackWhatWasSpentIsAliveAndNotReady(t *testing.T) {
 	}
 	b.stop()
 	if code := <-b.ended; code != 1 {
-		t.Errorf("it ended with %d", code)
-	}
-}
-
-func TestWorkerThatIsStoppedWhileItBeginsExitsWithZero(t *testing.T) {
-	b := begin(t)
-	if err := syscall.Kill(syscall.Getpid(), syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if code := <-b.ended; code != 0 {
 		t.Errorf("it ended with %d", code)
 	}
 }
