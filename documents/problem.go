@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 )
 
 // Problem is a piece of input that cannot be used. It is an error of one line
@@ -20,7 +19,7 @@ func (p *Problem) Error() string {
 	if p.Fix != "" {
 		s += "; " + p.Fix
 	}
-	return strings.Join(strings.Fields(Terminal(s)), " ")
+	return Line(s)
 }
 
 // unreadable is the problem of a file that cannot be opened or read.

@@ -32,3 +32,6 @@ func Terminal(s string) string {
 		return r
 	}, s)
 }
+
+// Line is the same of a text in one line, with single spaces.
+func Line(s string) string { return strings.Join(strings.Fields(Terminal(s)), " ") }

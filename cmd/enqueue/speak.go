@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/drover-batch/drover/documents"
 	"github.com/drover-batch/drover/jobs"
@@ -23,7 +22,7 @@ func tell(w io.Writer, format string, args ...any) {
 }
 
 // plain makes text from outside safe to show as part of one line.
-func plain(s string) string { return strings.Join(strings.Fields(documents.Terminal(s)), " ") }
+func plain(s string) string { return documents.Line(s) }
 
 // clip shortens a text to about n characters.
 func clip(s string, n int) string {

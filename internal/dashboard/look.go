@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/drover-batch/drover/budget"
+	"github.com/drover-batch/drover/documents"
 	"github.com/drover-batch/drover/internal/wire"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/queue"
@@ -100,7 +101,7 @@ func (l *looks) look(ctx context.Context) *view {
 	}
 	must := func(err error) bool {
 		if err != nil {
-			v.Trouble = append(v.Trouble, plain(err.Error()))
+			v.Trouble = append(v.Trouble, documents.Line(err.Error()))
 		}
 		return err == nil
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/drover-batch/drover/documents"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/queue"
 )
@@ -19,7 +20,7 @@ import (
 var sources embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"plain": plain, "cents": jobs.USD.Short, "grouped": jobs.Grouped, "chart": chart, "bill": bill, "budgetName": budgetName,
+	"plain": documents.Line, "cents": jobs.USD.Short, "grouped": jobs.Grouped, "chart": chart, "bill": bill, "budgetName": budgetName,
 	"spentBar": spentBar, "heldBar": heldBar,
 	"clock": func(t time.Time) string { return t.Local().Format(time.TimeOnly) },
 	"when":  func(t time.Time) string { return t.Local().Format("2006-01-02 15:04") },
@@ -75,7 +76,7 @@ func (b *Board) batchPage(r *http.Request) (*page, error) {
 		}
 		p.One = one
 	}
-	p.Title = plain(p.One.Batch.Name)
+	p.Title = documents.Line(p.One.Batch.Name)
 	if p.One.State == jobs.Live && p.One.Track.rate() == 0 {
 		p.Why, _ = b.config.Servers.Standstill(r.Context(), p.One.Batch) // what it cannot tell is among the troubles
 	}
@@ -156,7 +157,7 @@ func (b *Board) fail(w http.ResponseWriter, err error) {
 		code = http.StatusBadRequest
 	}
 	w.WriteHeader(code)
-	b.render(w, "failed", &page{view: &view{At: time.Now()}, Title: "That did not work", Told: plain(err.Error()), Failed: true})
+	b.render(w, "failed", &page{view: &view{At: time.Now()}, Title: "That did not work", Told: documents.Line(err.Error()), Failed: true})
 }
 
 // misuse is a wrong request.

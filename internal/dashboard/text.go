@@ -6,13 +6,9 @@ import (
 	"time"
 
 	"github.com/drover-batch/drover/budget"
-	"github.com/drover-batch/drover/documents"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/resilience"
 )
-
-// plain is text from outside in one line, without what reorders or hides it.
-func plain(s string) string { return strings.Join(strings.Fields(documents.Terminal(s)), " ") }
 
 // Cost is what the batch has cost, or why that is not said.
 func (b *batchView) Cost() string {
