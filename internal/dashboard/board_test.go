@@ -242,6 +242,17 @@ func TestOtherSitesChangeNothing(t *testing.T) {
 	}
 }
 
+func TestLinksOfOtherSitesPutNoWordsOnThePage(t *testing.T) {
+	f := newFleet(t, Config{})
+	const link = "/?told=send+your+key+to+acme"
+	has(t, f.page(link), "send your key")
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url+link, nil)
+	f.must(err)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	_, body := f.do(r, nil)
+	lacks(t, body, "send your key")
+}
+
 func TestNamesThatLeadHereFromElsewhereAreRefused(t *testing.T) {
 	f := newFleet(t, Config{})
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url, nil)

@@ -44,7 +44,11 @@ type page struct {
 }
 
 func (b *Board) page(r *http.Request, title string) *page {
-	return &page{view: b.looks.view(r.Context()), ReadOnly: b.config.ReadOnly, Title: title, Told: r.URL.Query().Get("told")}
+	p := &page{view: b.looks.view(r.Context()), ReadOnly: b.config.ReadOnly, Title: title}
+	if r.Header.Get("Sec-Fetch-Site") != "cross-site" { // whose links are not to put words into our mouth
+		p.Told = r.URL.Query().Get("told")
+	}
+	return p
 }
 
 func (b *Board) overview(w http.ResponseWriter, r *http.Request) {
