@@ -9,11 +9,8 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/drover-batch/drover/internal/embedded"
 	"github.com/drover-batch/drover/internal/natstest"
-	"github.com/drover-batch/drover/internal/wire"
 )
 
 // startCluster runs the three servers of ha/cluster.conf, each on ports and in a
@@ -84,36 +81,13 @@ func freePorts(t *testing.T, n int) []string {
 	return ports
 }
 
-func TestThreeServersOfHAAreOneClusterThatKeepsEachMessageThrice(t *testing.T) {
+func TestThreeServersOfHAAreOneClusterAndSetupAsksForThreeReplicas(t *testing.T) {
 	t.Parallel()
 	m := readManifests(t)
-	c := m.config(m.workloads()["setup"], "kubernetes/ha")
-	redis, err := embedded.StartRedis(embedded.RedisConfig{Password: secretsOf["redis"]})
-	if err != nil {
-		t.Fatal(err)
+	if n := m.config(m.workloads()["setup"], "kubernetes/ha").Queue.Replicas; n != 3 {
+		t.Errorf("setup keeps each message %d times", n)
 	}
-	defer redis.Close()
-	c.NATS.URL, c.Redis.URL, c.Redis.User = startCluster(t).URL(), redis.URL(), ""
-	s, err := wire.Setup(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	js, err := jetstream.New(s.NATS)
-	if err != nil {
-		t.Fatal(err)
-	}
-	jobs, err := js.Stream(t.Context(), "DROVER_JOBS")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info := jobs.CachedInfo(); info.Config.Replicas != 3 || len(info.Cluster.Replicas) != 2 {
-		t.Errorf("jobs are kept %d times: %+v", info.Config.Replicas, info.Cluster)
-	}
+	startCluster(t) // which waits until they have a leader
 }
 
 // A cluster that is started on the store of a single server deletes its streams.
