@@ -38,6 +38,9 @@ type Sum struct {
 	Batches map[string]jobs.USD `json:"batches,omitempty"` // spent by each batch
 }
 
+// Budget is the name of the configured budget that it is of, if it is of one.
+func (s *Sum) Budget() (name string, ok bool) { return strings.CutPrefix(s.Account, Account("")) }
+
 // Over reports whether the turn has ended: nothing more is reserved in it.
 func (s *Sum) Over(now time.Time) bool { return !s.End.IsZero() && !now.Before(s.End) }
 

@@ -50,18 +50,7 @@ func startCluster(t *testing.T) *natstest.Cluster {
 		if opts.ServerName != fmt.Sprintf("nats-%d", i) || !opts.SyncAlways || opts.StoreDir != "/data" {
 			t.Errorf("server %d is %q, syncs always: %v, in %s", i, opts.ServerName, opts.SyncAlways, opts.StoreDir)
 		}
-		opts.Host, opts.Port, opts.HTTPHost, opts.HTTPPort, opts.StoreDir = "127.0.0.1", server.RANDOM_PORT, "127.0.0.1", server.RANDOM_PORT, own
-		opts.NoSigs, opts.NoLog = true, true
-		s, err := server.NewServer(opts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Start()
-		t.Cleanup(func() {
-			s.Shutdown()
-			s.WaitForShutdown()
-		})
-		c.Servers = append(c.Servers, s)
+		c.Servers = append(c.Servers, startHere(t, opts, own))
 	}
 	c.AwaitLeader(t)
 	return c

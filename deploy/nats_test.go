@@ -53,7 +53,18 @@ func startNATS(t *testing.T) *server.Server {
 	if opts.StoreDir != "/data" {
 		t.Errorf("the store is in %s, not in the volume", opts.StoreDir)
 	}
-	opts.Host, opts.Port, opts.HTTPHost, opts.HTTPPort, opts.StoreDir = "127.0.0.1", server.RANDOM_PORT, "127.0.0.1", server.RANDOM_PORT, t.TempDir()
+	s := startHere(t, opts, t.TempDir())
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the server does not start")
+	}
+	return s
+}
+
+// startHere starts the server of a shipped configuration on loopback, with its
+// store in a folder of the test.
+func startHere(t *testing.T, opts *server.Options, store string) *server.Server {
+	t.Helper()
+	opts.Host, opts.Port, opts.HTTPHost, opts.HTTPPort, opts.StoreDir = "127.0.0.1", server.RANDOM_PORT, "127.0.0.1", server.RANDOM_PORT, store
 	opts.NoSigs, opts.NoLog = true, true
 	s, err := server.NewServer(opts)
 	if err != nil {
@@ -64,9 +75,6 @@ func startNATS(t *testing.T) *server.Server {
 		s.Shutdown()
 		s.WaitForShutdown()
 	})
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server does not start")
-	}
 	return s
 }
 

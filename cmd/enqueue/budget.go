@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -125,7 +124,7 @@ func accounts(ctx context.Context, s *wire.Servers, every bool) ([]*account, err
 	var all []*account
 	spent := map[string]budget.Sum{}
 	for _, sum := range sums {
-		if name, ok := strings.CutPrefix(sum.Account, budget.Account("")); ok {
+		if name, ok := sum.Budget(); ok {
 			all = append(all, &account{Sum: sum, name: name})
 		} else {
 			spent[sum.Account] = sum

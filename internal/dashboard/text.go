@@ -2,7 +2,6 @@ package dashboard
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/drover-batch/drover/budget"
@@ -182,7 +181,10 @@ func (v *view) HiddenText() string {
 	return jobs.Grouped(int64(v.Hidden)) + " older batches are not shown"
 }
 
-func budgetName(s budget.Sum) string { return strings.TrimPrefix(s.Account, budget.Account("")) }
+func budgetName(s budget.Sum) string {
+	name, _ := s.Budget()
+	return name
+}
 
 // spentBar, heldBar are the parts of a limit in percent.
 func spentBar(s budget.Sum) float64 { return share(float64(s.Spent), float64(s.Limit)) }

@@ -2,13 +2,11 @@ package ops
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/drover-batch/drover/budget"
 	"github.com/drover-batch/drover/internal/wire"
 	"github.com/drover-batch/drover/resilience"
 )
@@ -82,7 +80,7 @@ func (f *fleet) Collect(to chan<- prometheus.Metric) {
 		}
 	}
 	for _, s := range all.Budgets {
-		name := strings.TrimPrefix(s.Account, budget.Account(""))
+		name, _ := s.Budget()
 		gauge(spent, dollars(s.Spent), name)
 		gauge(held, dollars(s.Held), name)
 		gauge(allowed, dollars(s.Limit), name)
