@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/drover-batch/drover/bench/process"
+	"github.com/drover-batch/drover/internal/ports"
 )
 
 // debianPostgres is where Debian installs it, the newest if there are several.
@@ -46,7 +47,7 @@ func (b *bench) startPostgres(ctx context.Context, dir string, sync bool) (*prog
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("making a PostgreSQL database: %w: %s", err, out)
 	}
-	port, err := process.FreePort()
+	port, err := ports.Free()
 	if err != nil {
 		return nil, err
 	}

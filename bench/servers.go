@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/drover-batch/drover/bench/process"
+	"github.com/drover-batch/drover/internal/ports"
 )
 
 // kind is which servers a measurement runs on.
@@ -184,7 +185,7 @@ func (b *bench) startNATS(ctx context.Context, dir string, sync bool) (*program,
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("configuring nats-server: %w", err)
 	}
-	port, err := process.FreePort()
+	port, err := ports.Free()
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +193,7 @@ func (b *bench) startNATS(ctx context.Context, dir string, sync bool) (*program,
 }
 
 func (b *bench) startRedis(ctx context.Context, dir string, sync bool) (*program, error) {
-	port, err := process.FreePort()
+	port, err := ports.Free()
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package deploy_test
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/drover-batch/drover/internal/natstest"
+	"github.com/drover-batch/drover/internal/ports"
 )
 
 // startCluster runs the three servers of ha/cluster.conf, each on ports and in a
@@ -26,7 +26,13 @@ func startCluster(t *testing.T) *natstest.Cluster {
 		}
 		conf[filepath.Base(name)] = string(data)
 	}
-	peers := freePorts(t, 3)
+	peers := make([]string, 3)
+	for i := range peers {
+		var err error
+		if peers[i], err = ports.Free(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	c := &natstest.Cluster{}
 	for i := range peers {
 		own := filepath.Join(dir, fmt.Sprint(i))
@@ -54,20 +60,6 @@ func startCluster(t *testing.T) *natstest.Cluster {
 	}
 	c.AwaitLeader(t)
 	return c
-}
-
-func freePorts(t *testing.T, n int) []string {
-	t.Helper()
-	ports := make([]string, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = l.Close() }()
-		_, ports[i], _ = net.SplitHostPort(l.Addr().String())
-	}
-	return ports
 }
 
 func TestThreeServersOfHAAreOneClusterAndSetupAsksForThreeReplicas(t *testing.T) {

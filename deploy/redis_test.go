@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/drover-batch/drover/budget"
 	"github.com/drover-batch/drover/internal/embedded"
+	"github.com/drover-batch/drover/internal/ports"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/resilience"
 )
@@ -28,12 +28,10 @@ func startRedis(t *testing.T) string {
 		t.Skip("no redis-server on the PATH")
 	}
 	dir := t.TempDir()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := ports.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	_ = l.Close()
 
 	conf, err := os.ReadFile("config/redis.conf")
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/drover-batch/drover/bench/process"
+	"github.com/drover-batch/drover/internal/ports"
 )
 
 // user is who everybody connects to NATS as.
@@ -53,12 +54,11 @@ func (r *rig) layOutNATS() error {
 		n := &natsNode{name: fmt.Sprintf("nats%d", i+1), dir: filepath.Join(r.dir, fmt.Sprintf("nats%d", i+1))}
 		if r.cluster {
 			// Peers have to know each other's ports before they start.
-			l, err := net.Listen("tcp", "127.0.0.1:0")
+			port, err := ports.Free()
 			if err != nil {
 				return err
 			}
-			n.route = l.Addr().String()
-			defer func() { _ = l.Close() }() // all at once, so that no port is given out twice
+			n.route = "127.0.0.1:" + port
 		}
 		if err := os.MkdirAll(n.dir, 0o700); err != nil {
 			return err

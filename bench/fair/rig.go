@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/drover-batch/drover/bench/process"
+	"github.com/drover-batch/drover/internal/ports"
 )
 
 // rig is what all sections share.
@@ -48,7 +49,7 @@ func (r *rig) open(ctx context.Context) (err error) {
 }
 
 func (r *rig) openRedis(dir string) error {
-	port, err := process.FreePort()
+	port, err := ports.Free()
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/drover-batch/drover/bench/process"
+	"github.com/drover-batch/drover/internal/ports"
 )
 
 // rig is what all trials share.
@@ -65,13 +65,13 @@ type servers struct {
 
 func (s *servers) layOut() error {
 	var err error
-	if s.natsPort, err = process.FreePort(); err != nil {
+	if s.natsPort, err = ports.Free(); err != nil {
 		return err
 	}
-	if s.monitorPort, err = process.FreePort(); err != nil {
+	if s.monitorPort, err = ports.Free(); err != nil {
 		return err
 	}
-	if s.redisPort, err = process.FreePort(); err != nil {
+	if s.redisPort, err = ports.Free(); err != nil {
 		return err
 	}
 	interval, fsync, redisDir := "always", "always", s.disk.path("redis")

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/drover-batch/drover/internal/ports"
 )
 
 // Pair starts a NATS and a Redis that sync every write, with data and logs in
@@ -21,7 +23,7 @@ func (cs *Children) Pair(p *Programs, dir string) (nats, url string, err error) 
 	if _, nats, err = cs.NATS(p, "nats", natsDir, text, filepath.Join(dir, "nats.log")); err != nil {
 		return "", "", err
 	}
-	port, err := FreePort()
+	port, err := ports.Free()
 	if err != nil {
 		return "", "", err
 	}

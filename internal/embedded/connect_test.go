@@ -15,6 +15,7 @@ import (
 
 	"github.com/drover-batch/drover/internal/embedded"
 	"github.com/drover-batch/drover/internal/natstest"
+	"github.com/drover-batch/drover/internal/ports"
 	"github.com/drover-batch/drover/jobs"
 )
 
@@ -105,12 +106,11 @@ func TestConnectionOutlivesARefusedPassword(t *testing.T) {
 
 func TestUnreachableServersSayWhatToStart(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := ports.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
-	_ = l.Close()
+	addr := "127.0.0.1:" + port
 
 	_, _, err = embedded.ConnectNATS(t.Context(), embedded.NATSOptions{URL: "nats://me:hunter2@" + addr})
 	refuses(t, err, "cannot reach NATS at nats://"+addr+": connection refused", "up -d nats", "worker --embedded")
@@ -210,12 +210,10 @@ func realRedis(t *testing.T, more ...string) (url string) {
 	if err != nil {
 		t.Skip("no redis-server on the PATH")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := ports.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	_ = l.Close()
 	cmd := exec.Command(path, append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir(), "--daemonize", "no"}, more...)...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

@@ -5,14 +5,16 @@ package natstest
 import (
 	"crypto/rand"
 	"fmt"
-	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/drover-batch/drover/internal/ports"
 )
 
 // Cluster is three servers with JetStream, in real time.
@@ -24,13 +26,20 @@ type Cluster struct {
 // has a leader.
 func StartCluster(t testing.TB) *Cluster {
 	t.Helper()
-	name, ports := rand.Text(), freePorts(t, 3)
-	routes := make([]*url.URL, len(ports))
-	for i, port := range ports {
-		routes[i] = &url.URL{Scheme: "nats", Host: fmt.Sprint("127.0.0.1:", port)}
+	name, routes := rand.Text(), make([]*url.URL, 3)
+	for i := range routes { // peers have to know each other's before they start
+		port, err := ports.Free()
+		if err != nil {
+			t.Fatal(err)
+		}
+		routes[i] = &url.URL{Scheme: "nats", Host: "127.0.0.1:" + port}
 	}
 	c := &Cluster{}
-	for i, port := range ports {
+	for i, route := range routes {
+		port, err := strconv.Atoi(route.Port())
+		if err != nil {
+			t.Fatal(err)
+		}
 		srv, err := server.NewServer(&server.Options{
 			ServerName: fmt.Sprint(name, i), JetStream: true, StoreDir: Dir(t), NoLog: true, NoSigs: true,
 			Host: "127.0.0.1", Port: server.RANDOM_PORT, // routes are not opened by one that does not listen
@@ -52,6 +61,10 @@ func (c *Cluster) AwaitLeader(t testing.TB) {
 	t.Helper()
 	for until := time.Now().Add(30 * time.Second); !c.led(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(until) {
+			for _, s := range c.Servers {
+				t.Logf("%s: %d routes, current: %v, leads: %v, peers: %d",
+					s.Name(), s.NumRoutes(), s.JetStreamIsCurrent(), s.JetStreamIsLeader(), len(s.JetStreamClusterPeers()))
+			}
 			t.Fatal("the cluster has no leader")
 		}
 	}
@@ -82,18 +95,4 @@ func (c *Cluster) URL() string {
 // StepDown has the stream's leader make way for another, if it has one.
 func StepDown(nc *nats.Conn, stream string) {
 	_, _ = nc.Request("$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil, 2*time.Second)
-}
-
-// freePorts are ports of this machine that nobody listens on.
-func freePorts(t testing.TB, n int) (ports []int) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = l.Close() }()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
 }

@@ -3,15 +3,15 @@ package redistest
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/drover-batch/drover/internal/ports"
 )
 
 // Server is a server of a test's own.
@@ -76,7 +76,7 @@ func listen(path, dir, door string, args ...string) (*Server, error) {
 	var err error
 	for range 5 { // somebody else may take the port first
 		var port string
-		if port, err = freePort(); err != nil {
+		if port, err = ports.Free(); err != nil {
 			return nil, err
 		}
 		s := &Server{Addr: "127.0.0.1:" + port, path: path, dir: dir}
@@ -102,25 +102,6 @@ func StartTLS(t testing.TB, ca, cert, key string) *Server {
 	}
 	t.Cleanup(s.Kill)
 	return s
-}
-
-// freePort is one that nobody listens on, and neither on the one 10,000 above,
-// which the nodes of a cluster use among themselves.
-func freePort() (string, error) {
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return "", err
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		above, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port+10000))
-		_ = l.Close()
-		if err == nil {
-			_ = above.Close()
-			return fmt.Sprint(port), nil
-		}
-	}
-	return "", errors.New("no port is free")
 }
 
 // Seclude ends the server's replication: what it is told from now on, it alone
