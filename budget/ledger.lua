@@ -105,12 +105,12 @@ local function termsOf(text)
 end
 
 -- eachShare visits the shares that alert, in millionths, each with what is spent
--- of the account's limit when it is reached.
+-- of the account's limit when it is reached. They are texts, also as keys of what
+-- was told: the embedded Lua would make room for as many numbers as the largest.
 local function eachShare(b, visit)
   if b.limit == 0 then return end
-  for text in string.gmatch(b.alerts, '(%d+);') do
-    local share = tonumber(text)
-    visit(share, math.ceil(b.limit * share / 1000000))
+  for share in string.gmatch(b.alerts, '(%d+);') do
+    visit(share, math.ceil(b.limit * tonumber(share) / 1000000))
   end
 end
 
@@ -122,9 +122,9 @@ local function rearm(b)
   b.alerted = 0
   eachShare(b, function(share, amount)
     local told = b.told[share] or 0
-    if share <= before and b.spent >= amount then told = math.max(told, amount) end
+    if tonumber(share) <= before and b.spent >= amount then told = math.max(told, amount) end
     if told > 0 then b.told[share], b.retold = told, true end
-    if told >= amount then b.alerted = math.max(b.alerted, share) end
+    if told >= amount then b.alerted = math.max(b.alerted, tonumber(share)) end
   end)
 end
 
@@ -136,7 +136,7 @@ local function book(key)
     b = {key = key, name = v[1], title = v[2], alerts = v[3] or '', limit = tonumber(v[4] or 0), spent = tonumber(v[5] or 0),
       held = tonumber(v[6] or 0), presumed = tonumber(v[7] or 0), ambiguous = tonumber(v[8] or 0), alerted = tonumber(v[9] or 0),
       told = {}, parts = {}, retold = false, described = false}
-    for share, amount in string.gmatch(v[10] or '', '(%d+)=(%d+);') do b.told[tonumber(share)] = tonumber(amount) end
+    for share, amount in string.gmatch(v[10] or '', '(%d+)=(%d+);') do b.told[share] = tonumber(amount) end
     books[key] = b
     if not v[10] and b.alerted > 0 then rearm(b) end -- of an earlier build
   end
@@ -178,7 +178,7 @@ end
 -- toldText is at which amount each share alerted last.
 local function toldText(b)
   local parts = {}
-  for share, amount in pairs(b.told) do parts[#parts + 1] = int(share) .. '=' .. int(amount) .. ';' end
+  for share, amount in pairs(b.told) do parts[#parts + 1] = share .. '=' .. int(amount) .. ';' end
   return table.concat(parts)
 end
 
@@ -384,8 +384,8 @@ end
 local function alert(b, now)
   eachShare(b, function(share, amount)
     if b.spent < amount or amount <= (b.told[share] or 0) then return end
-    redis.call('ZADD', P.alerts, int(now), table.concat({b.key, b.name, b.title, int(share), int(b.limit), int(b.spent), int(now)}, GS))
-    b.told[share], b.retold, b.alerted = amount, true, math.max(b.alerted, share)
+    redis.call('ZADD', P.alerts, int(now), table.concat({b.key, b.name, b.title, share, int(b.limit), int(b.spent), int(now)}, GS))
+    b.told[share], b.retold, b.alerted = amount, true, math.max(b.alerted, tonumber(share))
   end)
 end
 
