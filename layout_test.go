@@ -27,7 +27,7 @@ var assemblers = []string{"cmd/", "bench/", "internal/wire", "internal/ops", "in
 var forAll = []string{"jobs", "internal/lua", "internal/fair", "internal/fold"}
 
 // Tests of the others may start real servers and a model to ask.
-var forTests = []string{"internal/embedded", "internal/apart", "internal/natstest", "internal/ports", "internal/redistest", "llm/simulator"}
+var forTests = []string{"internal/embedded", "internal/apart", "internal/natstest", "internal/ports", "internal/racing", "internal/redistest", "llm/simulator"}
 
 // These start such servers for tests, and may know what they do.
 var scaffolds = []string{"internal/natstest", "internal/redistest"}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/drover-batch/drover/internal/audit"
 	"github.com/drover-batch/drover/internal/config"
+	"github.com/drover-batch/drover/internal/racing"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/llm/simulator"
 	"github.com/drover-batch/drover/resilience"
@@ -111,7 +112,7 @@ func TestAllowanceOverdrawsNoBudget(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if racing && name != "one is killed and Redis comes back empty" {
+			if racing.On && name != "one is killed and Redis comes back empty" {
 				t.Skip("in which all goes wrong that does in the others")
 			}
 			inWorld(t, allowed(jobs.Dollars(0.003)), func(w *world) {
@@ -202,7 +203,7 @@ func TestAllowanceOfADeadWorkerIsPresumedSpent(t *testing.T) {
 func TestAllowanceOfTheLivingIsGivenBackAfterAnyOutage(t *testing.T) {
 	for name, away := range map[string]time.Duration{"short": 5 * time.Second, "long": 12 * time.Minute} {
 		t.Run(name, func(t *testing.T) {
-			if racing && name == "long" {
+			if racing.On && name == "long" {
 				t.Skip("the race detector takes minutes for twelve in which nothing happens")
 			}
 			inWorld(t, allowed(jobs.Dollars(0.003)), func(w *world) {

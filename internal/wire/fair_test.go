@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/drover-batch/drover/internal/config"
+	"github.com/drover-batch/drover/internal/racing"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/llm/simulator"
 	"github.com/drover-batch/drover/resilience"
@@ -97,7 +98,7 @@ func TestTenJobsBehindALargeBatchTakeAtMostTwiceTheirTime(t *testing.T) {
 	for name, s := range map[string]scene{"slots are scarce": busy, "slots are taken by long jobs": long, "the quota is scarce": scarce} {
 		for _, tenant := range []string{"acme", "globex"} {
 			t.Run(name+" "+tenant, func(t *testing.T) {
-				if racing && tenant != "acme" {
+				if racing.On && tenant != "acme" {
 					t.Skip("the same ways as with one tenant")
 				}
 				inWorld(t, s, func(w *world) {
@@ -164,7 +165,7 @@ func TestDeadlineIsMetBecauseTheBatchComesFirst(t *testing.T) {
 		met  bool
 	}{"it has one": {true, true}, "nobody knows": {false, false}} {
 		t.Run(name, func(t *testing.T) {
-			if racing && !test.told {
+			if racing.On && !test.told {
 				t.Skip("the same ways as those of other batches")
 			}
 			inWorld(t, s, func(w *world) {
@@ -243,7 +244,7 @@ var shapes = map[string]struct{ workers, slots int }{"one worker": {1, 48}, "fou
 func onShapes(t *testing.T, s scene, play func(w *world, workers ...string)) {
 	for name, shape := range shapes {
 		t.Run(name, func(t *testing.T) {
-			if racing && shape.workers == 1 {
+			if racing.On && shape.workers == 1 {
 				t.Skip("several go all the ways that one does")
 			}
 			shaped := s

@@ -12,6 +12,7 @@ import (
 
 	"github.com/drover-batch/drover/internal/audit"
 	"github.com/drover-batch/drover/internal/config"
+	"github.com/drover-batch/drover/internal/racing"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/llm/simulator"
 )
@@ -51,7 +52,7 @@ func ofTokens(perMinute int) quotaScene {
 // use plays the scene and measures how the fleet gets on.
 func (q *quotaScene) use(t *testing.T, judge func(*world, audit.Use)) {
 	t.Helper()
-	if racing && !q.raced {
+	if racing.On && !q.raced {
 		t.Skip("the race detector takes minutes for a minute of a quota, and sees the same ways in others")
 	}
 	s := scene{provider: simulator.Config{

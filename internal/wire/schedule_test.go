@@ -13,6 +13,7 @@ import (
 
 	"github.com/drover-batch/drover/internal/apart"
 	"github.com/drover-batch/drover/internal/config"
+	"github.com/drover-batch/drover/internal/racing"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/llm/simulator"
 )
@@ -20,7 +21,7 @@ import (
 var (
 	seed    = flag.Uint64("seed", 0, "the only schedule to run; default: many")
 	from    = flag.Uint64("from", 1, "the first of many schedules")
-	seeds   = flag.Uint64("seeds", usual, "the last of many schedules")
+	seeds   = flag.Uint64("seeds", map[bool]uint64{false: 25, true: 12}[racing.On], "the last of many schedules")
 	without = flag.String("without", "", "numbers of faults of the schedule to leave out, as 0,3")
 )
 
@@ -52,7 +53,7 @@ func TestAnySchedule(t *testing.T) {
 // TestSameSeedSameLedger plays schedules twice: the one of -seed, or a fifth of
 // the many.
 func TestSameSeedSameLedger(t *testing.T) {
-	if racing {
+	if racing.On {
 		t.Skip("the race detector makes each of them several times as long")
 	}
 	first, last := uint64(1), *seeds/5

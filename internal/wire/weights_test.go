@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/drover-batch/drover/internal/config"
+	"github.com/drover-batch/drover/internal/racing"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/llm/simulator"
 )
@@ -173,7 +174,7 @@ func acme(weights ...int) []partner {
 func TestQuotaIsSharedByWeight(t *testing.T) {
 	for i, p := range partings() {
 		t.Run(p.String(), func(t *testing.T) {
-			if racing && i > 0 {
+			if racing.On && i > 0 {
 				t.Skip("the race detector takes minutes for a minute of a quota, and all go the same ways")
 			}
 			s := scene{provider: simulator.Config{Latency: time.Second, Spread: 0.2, Keep: 1 << 20, Limits: map[string]simulator.Limit{"small": p.limit}}}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/drover-batch/drover/internal/apart"
+	"github.com/drover-batch/drover/internal/racing"
 )
 
 // wrong is a protocol with one mistake in it, and a world that brings the
@@ -30,16 +31,16 @@ func TestWrongProtocolsAreCaught(t *testing.T) {
 	var rows []string
 	t.Run("all", func(t *testing.T) {
 		for _, v := range wrongs {
-			v.scene.embedded = !racing // some of the mistakes are about what it alone lets pass
+			v.scene.embedded = !racing.On // some of the mistakes are about what it alone lets pass
 			t.Run(v.name, func(t *testing.T) {
 				t.Run("right", func(t *testing.T) {
-					if racing && v.name == "calls in flight not held again after a flush" {
+					if racing.On && v.name == "calls in flight not held again after a flush" {
 						t.Skip("see TestCallsInFlightAreHeldAgainAfterAFlush")
 					}
 					inWorld(t, v.scene, v.play)
 				})
 				t.Run("wrong", func(t *testing.T) {
-					if racing {
+					if racing.On {
 						t.Skip("the ways of what nobody runs")
 					}
 					v.isCaught(t, func(row string) {
