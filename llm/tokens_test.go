@@ -112,9 +112,7 @@ func TestTokensAreNeverUnderestimated(t *testing.T) {
 // gigabyte would have taken hours.
 func TestLongTextsAreCountedInTime(t *testing.T) {
 	t.Parallel()
-	if racing.On {
-		t.Skip("half a minute of one goroutine")
-	}
+	racing.Spare(t, "half a minute of one goroutine")
 	codec, err := o200k()
 	if err != nil {
 		t.Fatal(err)

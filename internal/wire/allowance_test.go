@@ -78,6 +78,7 @@ func TestNoAllowanceMeansNoCallWhileRedisIsAway(t *testing.T) {
 }
 
 func TestAllowanceGoesOnNoFasterThanBefore(t *testing.T) {
+	racing.Spare(t, "TestAllowanceOverdrawsNoBudget goes these ways")
 	s := scene{provider: simulator.Config{Latency: time.Second}}
 	s.tune = func(c *config.Config) {
 		c.Worker.Allowance = jobs.Dollars(0.05)
@@ -139,6 +140,7 @@ func TestAllowanceOverdrawsNoBudget(t *testing.T) {
 }
 
 func TestAllowanceIsUsedAgainInTheNextOutage(t *testing.T) {
+	racing.Spare(t, "TestAllowanceOverdrawsNoBudget goes these ways")
 	amount := jobs.Dollars(0.003)
 	inWorld(t, allowed(amount), func(w *world) {
 		w.submit(jobs.Batch{ID: "contracts"}, short(400)...)
@@ -155,6 +157,7 @@ func TestAllowanceIsUsedAgainInTheNextOutage(t *testing.T) {
 }
 
 func TestAllowanceDoesNotKeepABudgetFromItsEnd(t *testing.T) {
+	racing.Spare(t, "TestAllowanceOverdrawsNoBudget goes these ways")
 	inWorld(t, allowed(jobs.Dollars(0.004)), func(w *world) {
 		limit := jobs.Dollars(0.02)
 		w.submit(jobs.Batch{ID: "contracts", Budget: limit, WhenSpent: jobs.BuryWhenSpent}, short(300)...)
@@ -225,6 +228,7 @@ func TestAllowanceOfTheLivingIsGivenBackAfterAnyOutage(t *testing.T) {
 }
 
 func TestAllowanceOverdrawsNothingWhileOthersSpendTheRest(t *testing.T) {
+	racing.Spare(t, "TestAllowanceOverdrawsNoBudget goes these ways")
 	inWorld(t, allowed(jobs.Dollars(0.01)), func(w *world) {
 		limit := jobs.Dollars(0.08)
 		w.submit(jobs.Batch{ID: "contracts", Budget: limit, WhenSpent: jobs.BuryWhenSpent}, short(800)...)

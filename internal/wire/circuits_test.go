@@ -9,6 +9,7 @@ import (
 
 	"github.com/drover-batch/drover/internal/audit"
 	"github.com/drover-batch/drover/internal/config"
+	"github.com/drover-batch/drover/internal/racing"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/llm/simulator"
 	"github.com/drover-batch/drover/resilience"
@@ -98,6 +99,7 @@ func TestEveryReplicaStopsWithinARoundTripOfTheDecision(t *testing.T) {
 }
 
 func TestThreeProbesAreInFlightOfAWholeFleetAndAnOutageCostsNoMore(t *testing.T) {
+	racing.Spare(t, "TestModelThatReturnsIsFoundAndFullyUsed probes as well")
 	inWorld(t, circuitScene(4), func(w *world) {
 		w.submit(jobs.Batch{ID: "contracts"}, short(400)...)
 		w.start(crew(8)...)

@@ -128,6 +128,7 @@ func setTimeout(c *config.Config, d time.Duration) {
 
 // Those of a quota are in TestQuotaIsSharedByWeight.
 func TestWeightsOfSlotsHold(t *testing.T) {
+	racing.Spare(t, "every world deals slots")
 	s := scene{provider: simulator.Config{Latency: time.Second, Spread: 0.2, Keep: 1 << 20}}
 	inWorld(t, s, func(w *world) {
 		weights := map[string]int{"one": 1, "two": 2, "five": 5}

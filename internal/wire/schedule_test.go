@@ -53,9 +53,7 @@ func TestAnySchedule(t *testing.T) {
 // TestSameSeedSameLedger plays schedules twice: the one of -seed, or a fifth of
 // the many.
 func TestSameSeedSameLedger(t *testing.T) {
-	if racing.On {
-		t.Skip("the race detector makes each of them several times as long")
-	}
+	racing.Spare(t, "TestAnySchedule plays them once")
 	first, last := uint64(1), *seeds/5
 	if *seed > 0 {
 		first, last = *seed, *seed

@@ -40,9 +40,7 @@ func TestWrongProtocolsAreCaught(t *testing.T) {
 					inWorld(t, v.scene, v.play)
 				})
 				t.Run("wrong", func(t *testing.T) {
-					if racing.On {
-						t.Skip("the ways of what nobody runs")
-					}
+					racing.Spare(t, "nobody goes these ways")
 					v.isCaught(t, func(row string) {
 						mu.Lock()
 						defer mu.Unlock()
