@@ -194,9 +194,9 @@ func TestQuotaOfASlowModelIsUsedUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := ofTokens(24_000)
-			q.latency, q.limit.Counts, q.varied, q.warmUp = test.latency, test.counts, test.varied, 20*time.Second+5*test.latency
+			q.latency, q.limit.Counts, q.varied, q.warmUp = test.latency, test.counts, test.varied, 20*time.Second+3*test.latency
 			if test.latency > 10*time.Second {
-				q.measured *= 3 // a call is half a per cent of half a minute
+				q.measured += q.measured / 2 // a call is a sixth of a per cent of a minute
 			}
 			q.use(t, enough)
 		})
