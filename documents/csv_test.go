@@ -56,7 +56,7 @@ func TestFilesOfSpreadsheetsAreReadAsTheyDo(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, map[string]string{
 		"a.csv": "sep=;\r\nid;price, net\r\na1;\"1,50\"\r\n", "b.csv": "\"sep=\t\"\nid\tx\nb1\t2\n", "c.csv": "sep=,\n",
-		"d.csv": "id,x\rd1,\"two\rlines\"\r\rd2,3\r", "e.csv": "\xff\xfe" + utf16("id,x\re1,2\r", true), "f.jsonl": "{\"id\":\"f1\"}\r{\"id\":\"f2\"}\r",
+		"d.csv": "id,x\rd1,\"two\rlines\"\r\rd2,3\r", "e.csv": "\xff\xfe" + inUTF16("id,x\re1,2\r", true), "f.jsonl": "{\"id\":\"f1\"}\r{\"id\":\"f2\"}\r",
 	})
 	items, problems := readAll(t, Config{}, dir, dir)
 	var fields []map[string]string
