@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/drover-batch/drover/jobs"
@@ -61,10 +62,14 @@ func (q *Queue) Remove(ctx context.Context, id string) error {
 			return fmt.Errorf("removing %s: %w", p.subject, err)
 		}
 	}
-	if err := q.removeWaste(ctx, id); err != nil {
+	sums, err := q.sums(ctx, id)
+	if err == nil {
+		err = q.removeWaste(ctx, m, sums)
+	}
+	if err != nil {
 		return fmt.Errorf("removing the waste of batch %s: %w", id, err)
 	}
-	if err := q.removeDocs(ctx, id); err != nil {
+	if err := q.removeDocs(ctx, id, sums); err != nil {
 		return fmt.Errorf("removing the documents of batch %s: %w", id, err)
 	}
 	if err := q.batches.Purge(ctx, id); err != nil {
@@ -82,7 +87,7 @@ func (q *Queue) sumUp(ctx context.Context, m *manifest) error {
 		billing jobs.Billing
 		at      time.Time
 	}
-	subject := q.names.waste(m.ID, removed, strconv.FormatInt(m.Created.UnixNano(), 36))
+	subject := q.sum(m)
 	if there, err := lastOn(ctx, q.waste, subject); err != nil || there != nil {
 		return err
 	}
@@ -111,35 +116,67 @@ func (q *Queue) sumUp(ctx context.Context, m *manifest) error {
 	return q.writeWaste(ctx, subject, w, q.cfg.StorePatience)
 }
 
+// sum is the subject of the record that sumUp makes.
+func (q *Queue) sum(m *manifest) string {
+	return q.names.waste(m.ID, removed, strconv.FormatInt(m.Created.UnixNano(), 36))
+}
+
+// sums are the records that sumUp made of this batch and of those of the same id
+// before it, by subject.
+func (q *Queue) sums(ctx context.Context, id string) (map[string]jetstream.Msg, error) {
+	sums := map[string]jetstream.Msg{}
+	for m, err := range q.read(ctx, q.waste, q.names.waste(id, removed, "*"), false) {
+		if err != nil {
+			return nil, err
+		}
+		sums[m.Subject()] = m
+	}
+	return sums, nil
+}
+
 // removeWaste removes the records of waste that sumUp has summed up: what came
-// after it stays, and what it wrote.
-func (q *Queue) removeWaste(ctx context.Context, id string) error {
-	var gone []uint64
-	sum := uint64(0) // sequence of the newest sum
-	for m, err := range q.read(ctx, q.waste, q.subject("*", id, "*", "*"), true) {
+// after it stays, and what it wrote. The broker takes away what is older than
+// the batch's own sum, so older sums are stored once more, behind it.
+func (q *Queue) removeWaste(ctx context.Context, m *manifest, sums map[string]jetstream.Msg) error {
+	own, ok := sums[q.sum(m)]
+	if !ok { // it has cost nothing
+		return nil
+	}
+	at, err := own.Metadata()
+	if err != nil {
+		return err
+	}
+	newest := at.Sequence.Stream
+	for subject, sum := range sums {
+		at, err := sum.Metadata()
 		if err != nil {
 			return err
 		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return err
+		if at.Sequence.Stream >= newest {
+			continue
 		}
-		if strings.HasPrefix(m.Subject(), q.subject("waste", id, string(removed), "")) {
-			sum = meta.Sequence.Stream
-		} else {
-			gone = append(gone, meta.Sequence.Stream)
+		again := &nats.Msg{Subject: subject, Header: maps.Clone(sum.Headers()), Data: sum.Data()}
+		maps.DeleteFunc(again.Header, func(name string, _ []string) bool { return strings.HasPrefix(name, "Nats-") }) // how it was stored
+		expect(again, at.Sequence.Stream)
+		if err := q.waste.put(ctx, again); err != nil && !conflict(err) { // somebody else has
+			return err
 		}
 	}
-	for _, seq := range slices.DeleteFunc(gone, func(seq uint64) bool { return seq > sum }) {
-		if err := q.waste.DeleteMsg(ctx, seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+	for _, subject := range []string{q.names.waste(m.ID, "*", "*"), q.lapsed(m.ID, "*", "*")} {
+		if err := q.waste.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(newest)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// removeDocs removes the large bodies that were stored for the batch.
-func (q *Queue) removeDocs(ctx context.Context, id string) error {
+// removeDocs removes the large bodies that were stored for the batch, but for
+// those of its sums.
+func (q *Queue) removeDocs(ctx context.Context, id string, sums map[string]jetstream.Msg) error {
+	kept := map[string]bool{}
+	for _, sum := range sums {
+		kept[sum.Headers().Get(docHeader)] = true
+	}
 	all, err := q.docs.List(ctx)
 	if errors.Is(err, jetstream.ErrNoObjectsFound) {
 		return nil
@@ -148,7 +185,7 @@ func (q *Queue) removeDocs(ctx context.Context, id string) error {
 		return err
 	}
 	for _, o := range all {
-		if o.Metadata[batchKey] != id {
+		if o.Metadata[batchKey] != id || kept[o.Name] {
 			continue
 		}
 		if err := q.docs.Delete(ctx, o.Name); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
