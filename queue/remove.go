@@ -7,7 +7,6 @@ import (
 	"maps"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -21,11 +20,6 @@ var ErrNotOver = errors.New("it is not over: wait for its end, or cancel it")
 // removed is where the book keeps what a batch has cost that is gone, in place
 // of a job.
 const removed = jobs.ID("removed")
-
-// kept is how finely the book remembers when the calls of a removed batch were
-// made: budgets begin their turns at midnight, in zones a quarter of an hour
-// apart.
-const kept = 15 * time.Minute
 
 // Remove takes a batch that is over away for good: its outcomes, dead letters,
 // documents, and the batch itself. What it has cost stays in the book, summed
@@ -82,36 +76,27 @@ func (q *Queue) Remove(ctx context.Context, id string) error {
 // Until the others are gone the book has it twice, which errs on the safe side;
 // and once they begin to go, the record is there and is not made anew.
 func (q *Queue) sumUp(ctx context.Context, m *manifest) error {
-	type part struct {
-		model   string
-		billing jobs.Billing
-		at      time.Time
-	}
 	subject := q.sum(m)
 	if there, err := lastOn(ctx, q.waste, subject); err != nil || there != nil {
 		return err
 	}
-	w := &Waste{Job: removed, Batch: m.ID, Reason: "the batch was removed"}
-	places := map[part]int{} // in its attempts
-	for s, err := range q.book(ctx, m.ID+".>") {
-		if err != nil {
-			return err
+	totals, err := together(func(yield func(jobs.Spend, error) bool) {
+		for s, err := range q.book(ctx, m.ID+".>") {
+			earlier := strings.HasPrefix(s.Call, string(removed)) // of a batch of the same id before it
+			if !earlier && !yield(s, err) {
+				return
+			}
 		}
-		if strings.HasPrefix(s.Call, string(removed)) { // of a batch of the same id before it
-			continue
-		}
-		p := part{s.Model, s.Billing, s.At.Truncate(kept)}
-		i, ok := places[p]
-		if !ok {
-			i = len(w.Attempts)
-			places[p] = i
-			call := fmt.Sprintf("%s:%s:%d", removed, subject, i)
-			w.Attempts = append(w.Attempts, jobs.Attempt{Call: call, Model: p.model, Billing: p.billing, Started: p.at, Message: "calls of a batch that was removed"})
-		}
-		w.Attempts[i].Cost += s.Cost
+	})
+	if err != nil || len(totals) == 0 {
+		return err
 	}
-	if len(w.Attempts) == 0 {
-		return nil
+	w := &Waste{Job: removed, Batch: m.ID, Reason: "the batch was removed"}
+	for i, t := range totals {
+		w.Attempts = append(w.Attempts, jobs.Attempt{
+			Call: fmt.Sprintf("%s:%s:%d", removed, subject, i), Model: t.Model, Billing: t.Billing, Started: t.At, Cost: t.Cost,
+			Message: "calls of a batch that was removed",
+		})
 	}
 	return q.writeWaste(ctx, subject, w, q.cfg.StorePatience)
 }
