@@ -187,3 +187,14 @@ func TestUnclosedQuotesCostLinearWork(t *testing.T) {
 		t.Errorf("%d items, %d problems", len(items), len(problems))
 	}
 }
+
+func TestLettersOfTwoValuesMakeNoThird(t *testing.T) {
+	t.Parallel()
+	items, problems := readAll(t, Config{Format: "csv", Stdin: strings.NewReader("a,b\n\xc3,\xa9\n")}, "", "-") // é, if they stood together
+	if len(items) != 1 || problems != nil {
+		t.Fatal(items, problems)
+	}
+	if diff := cmp.Diff(map[string]string{"a": "Ã", "b": "©"}, items[0].Document.Fields); diff != "" {
+		t.Error(diff)
+	}
+}
