@@ -85,7 +85,11 @@ func (s *source) row(line int, columns, values []string) bool {
 	if blank(values) {
 		return s.problem(line, "every column is empty", "leave the row out")
 	}
-	var body bytes.Buffer
+	size := 0
+	for i, name := range columns {
+		size += len(name) + len(": ") + len(values[i]) + len("\n")
+	}
+	body := make([]byte, 0, size)
 	d := jobs.Document{Fields: make(map[string]string, len(columns))}
 	id := ""
 	for i, name := range columns {
@@ -93,7 +97,7 @@ func (s *source) row(line int, columns, values []string) bool {
 			return s.problem(line, "is binary data, not text", "leave it out")
 		}
 		d.Fields[name] = values[i]
-		fmt.Fprintf(&body, "%s: %s\n", name, values[i])
+		body = append(append(append(append(body, name...), ": "...), values[i]...), '\n')
 		switch {
 		case strings.EqualFold(name, "custom_id") && values[i] != "":
 			id = values[i]
@@ -101,7 +105,7 @@ func (s *source) row(line int, columns, values []string) bool {
 			id = values[i]
 		}
 	}
-	d.Body = body.Bytes()
+	d.Body = body
 	return s.document(id, line, d)
 }
 

@@ -56,7 +56,7 @@ func TestFilesOfSpreadsheetsAreReadAsTheyDo(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, map[string]string{
 		"a.csv": "sep=;\r\nid;price, net\r\na1;\"1,50\"\r\n", "b.csv": "\"sep=\t\"\nid\tx\nb1\t2\n", "c.csv": "sep=,\n",
-		"d.csv": "id,x\rd1,\"two\rlines\"\r\rd2,3\r", "e.csv": "\xff\xfe" + utf16("id,x\re1,2\r", true), "f.jsonl": "{\"id\":\"f1\"}\r{\"id\":\"f2\"}\r",
+		"d.csv": "id,x\rd1,\"two\rlines\"\r\rd2,3\r", "e.csv": "\xff\xfe" + inUTF16("id,x\re1,2\r", true), "f.jsonl": "{\"id\":\"f1\"}\r{\"id\":\"f2\"}\r",
 	})
 	items, problems := readAll(t, Config{}, dir, dir)
 	var fields []map[string]string
@@ -185,5 +185,16 @@ func TestUnclosedQuotesCostLinearWork(t *testing.T) {
 	items, problems := readAll(t, Config{}, dir, dir)
 	if len(items) != 0 || len(problems) == 0 || len(problems) > maxRescues+2 {
 		t.Errorf("%d items, %d problems", len(items), len(problems))
+	}
+}
+
+func TestLettersOfTwoValuesMakeNoThird(t *testing.T) {
+	t.Parallel()
+	items, problems := readAll(t, Config{Format: "csv", Stdin: strings.NewReader("a,b\n\xc3,\xa9\n")}, "", "-") // é, if they stood together
+	if len(items) != 1 || problems != nil {
+		t.Fatal(items, problems)
+	}
+	if diff := cmp.Diff(map[string]string{"a": "Ã", "b": "©"}, items[0].Document.Fields); diff != "" {
+		t.Error(diff)
 	}
 }

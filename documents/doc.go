@@ -47,7 +47,9 @@
 // Reading takes constant memory however large a file or a folder is, except
 // for telling duplicates apart: 16 bytes of hash and 8 of place per document,
 // which makes about 35 in memory (measured), 7 MB for 200,000 documents.
-// A document itself is at most [Config.MaxBody] long.
+// A document itself is at most [Config.MaxBody] long. Files that take long to
+// read are begun before their turn: at most eight, as long as they have less
+// than 64 MiB together.
 //
 // # Prompts and results
 //

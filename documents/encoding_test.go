@@ -11,9 +11,9 @@ func TestEncodingsBecomeUTF8(t *testing.T) {
 		"utf-8":           want,
 		"utf-8 with mark": "\xef\xbb\xbf" + want,
 		"windows-1252":    "Pr\xfcfung f\xfcr 5 \x80, na\xefve",
-		"utf-16 le":       "\xff\xfe" + utf16(want, true),
-		"utf-16 be":       "\xfe\xff" + utf16(want, false),
-		"utf-16 no mark":  utf16(want, true),
+		"utf-16 le":       "\xff\xfe" + inUTF16(want, true),
+		"utf-16 be":       "\xfe\xff" + inUTF16(want, false),
+		"utf-16 no mark":  inUTF16(want, true),
 	} {
 		got, err := Decode([]byte(in))
 		if err != nil || string(got) != want && name != "utf-16 no mark" || !strings.HasPrefix(string(got), "Prüfung") {
@@ -32,7 +32,7 @@ func TestEncodingsBecomeUTF8(t *testing.T) {
 	}
 }
 
-func utf16(s string, little bool) string {
+func inUTF16(s string, little bool) string {
 	var b strings.Builder
 	for _, r := range s {
 		if little {

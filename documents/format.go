@@ -15,28 +15,38 @@ import (
 // whether more is wanted.
 type format struct {
 	name       string
+	pace       pace
 	extensions []string
 	binary     bool                   // it is told by its first bytes, whatever it is called
 	sniff      func(head []byte) bool // nil: known by its extension only
 	read       func(s *source) bool
 }
 
+// pace is how long a file takes, of a format in which it is one document.
+type pace int
+
+const (
+	many  pace = iota // documents may be in it, in rows or as members
+	quick             // one, as fast as it comes from the disk
+	slow              // one, which has to be made sense of
+)
+
 // formats are tried in this order. The last one takes what nobody else knows.
 func formats() []format {
 	return []format{
-		{"pdf", []string{".pdf"}, true, begins("%PDF-"), readPDF},
-		{"docx", []string{".docx", ".docm", ".dotx"}, true, nil, readDOCX},
-		{"xlsx", []string{".xlsx", ".xlsm", ".xltx"}, true, nil, readXLSX},
-		{"parquet", []string{".parquet"}, true, begins("PAR1"), readParquet},
-		{"image", []string{".png", ".jpg", ".jpeg", ".webp", ".gif"}, true, looksLikeImage, readImage},
-		{"zip", []string{".zip"}, true, begins("PK\x03\x04", "PK\x05\x06"), readZip},
-		{"html", []string{".html", ".htm", ".xhtml"}, false, looksLikeHTML, readHTML},
-		{"jsonl", []string{".jsonl", ".ndjson"}, false, looksLikeJSONL, readJSONL},
-		{"json", []string{".json"}, false, nil, readJSON},
-		{"csv", []string{".csv"}, false, nil, readCSV},
-		{"tsv", []string{".tsv", ".tab"}, false, nil, readTSV},
-		{"markdown", []string{".md", ".markdown"}, false, nil, readText},
-		{"text", []string{".txt", ".text", ".log"}, false, nil, readText},
+		{"pdf", slow, []string{".pdf"}, true, begins("%PDF-"), readPDF},
+		{"docx", slow, []string{".docx", ".docm", ".dotx"}, true, nil, readDOCX},
+		{"xlsx", many, []string{".xlsx", ".xlsm", ".xltx"}, true, nil, readXLSX},
+		{"parquet", many, []string{".parquet"}, true, begins("PAR1"), readParquet},
+		{"image", quick, []string{".png", ".jpg", ".jpeg", ".webp", ".gif"}, true, looksLikeImage, readImage},
+		{"zip", many, []string{".zip"}, true, begins("PK\x03\x04", "PK\x05\x06"), readZip},
+		{"html", slow, []string{".html", ".htm", ".xhtml"}, false, looksLikeHTML, readHTML},
+		{"jsonl", many, []string{".jsonl", ".ndjson"}, false, looksLikeJSONL, readJSONL},
+		{"json", quick, []string{".json"}, false, nil, readJSON},
+		{"csv", many, []string{".csv"}, false, nil, readCSV},
+		{"tsv", many, []string{".tsv", ".tab"}, false, nil, readTSV},
+		{"markdown", quick, []string{".md", ".markdown"}, false, nil, readText},
+		{"text", quick, []string{".txt", ".text", ".log"}, false, nil, readText},
 	}
 }
 
@@ -51,22 +61,28 @@ func Formats() []string {
 }
 
 // read reads a source in its format.
-func read(s *source) bool {
+func read(s *source) bool { return s.guarded(s.recognise()) }
+
+// recognise tells the format of a source. What cannot be read has one that
+// says so.
+func (s *source) recognise() format {
+	says := func(read func(s *source) bool) format { return format{pace: quick, read: read} }
 	head, err := s.in.Peek(peek)
-	if len(head) == 0 && err != nil && !errors.Is(err, io.EOF) {
-		return s.failed(err)
-	}
-	if len(head) == 0 {
-		return s.empty()
-	}
-	if s.format() == "" && slices.Contains(mails, strings.ToLower(path.Ext(s.name))) {
-		return s.problem(0, "is mail", "save it as text, HTML or PDF where you read it")
+	switch {
+	case len(head) == 0 && err != nil && !errors.Is(err, io.EOF):
+		return says(func(s *source) bool { return s.failed(err) })
+	case len(head) == 0:
+		return says((*source).empty)
+	case s.format() == "" && slices.Contains(mails, strings.ToLower(path.Ext(s.name))):
+		return says(func(s *source) bool {
+			return s.problem(0, "is mail", "save it as text, HTML or PDF where you read it")
+		})
 	}
 	f := formatOf(s.format(), s.name, head)
 	if !f.binary && (magicOf(head) != nil || utf16Of(head) == nil && bytes.IndexByte(head, 0) >= 0) {
-		return s.binary(head)
+		return says(func(s *source) bool { return s.binary(head) })
 	}
-	return s.guarded(f)
+	return f
 }
 
 // format is what the user says a path is. The members of an archive tell

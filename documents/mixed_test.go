@@ -246,3 +246,30 @@ func TestTablesAreNoColumns(t *testing.T) {
 		}
 	}
 }
+
+func TestALetterThatLeansOverToTheNextWordIsReadOnce(t *testing.T) {
+	t.Parallel()
+	text := "BT /F1 12 Tf 40 700 Td (all) Tj 10 0 Td (mmap) Tj 60 0 Td (events) Tj ET" // m begins above the last l
+	page := "<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Resources<</Font<</F1 3 0 R>>>>/Contents 5 0 R>>"
+	dir := folder(t, map[string]string{"a.pdf": pdfFile("<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[4 0 R]/Count 1>>",
+		"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>", page, fmt.Sprintf("<</Length %d>>\nstream\n%s\nendstream", len(text), text))})
+	items, problems := readAll(t, Config{Isolate: true}, dir, dir)
+	if diff := cmp.Diff(map[string]string{"a.pdf": "allmmap    events\n"}, bodies(items)); diff != "" {
+		t.Error(problems, diff)
+	}
+}
+
+func TestLettersBeyondTheFirstPlaneAreReadInTheSandbox(t *testing.T) {
+	t.Parallel()
+	codes := "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /A def\n1 begincodespacerange <00> <FF> endcodespacerange\n" +
+		"2 beginbfchar\n<41> <D83DDE00>\n<42> <00660069>\nendbfchar\nendcmap end end"
+	text := "BT /F1 12 Tf 40 700 Td (yes A, Bne) Tj ET"
+	stream := func(s string) string { return fmt.Sprintf("<</Length %d>>\nstream\n%s\nendstream", len(s), s) }
+	page := "<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Resources<</Font<</F1 3 0 R>>>>/Contents 5 0 R>>"
+	dir := folder(t, map[string]string{"a.pdf": pdfFile("<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[4 0 R]/Count 1>>",
+		"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/ToUnicode 6 0 R>>", page, stream(text), stream(codes))})
+	items, problems := readAll(t, Config{Isolate: true}, dir, dir)
+	if diff := cmp.Diff(map[string]string{"a.pdf": "yes \U0001F600, fine\n"}, bodies(items)); diff != "" {
+		t.Error(problems, diff)
+	}
+}

@@ -103,7 +103,7 @@ func (w *walk) matches(p *pattern) bool {
 	empty := true
 	more := w.below(p.base, p, p.add(nil, 0), &empty)
 	if more && empty {
-		return w.yield(Item{}, unmatched(p.text))
+		return w.report(unmatched(p.text))
 	}
 	return more
 }
@@ -121,7 +121,7 @@ func (w *walk) below(dir string, p *pattern, at places, empty *bool) bool {
 			return w.below(path, p, next, empty)
 		case e.Type()&fs.ModeSymlink != 0 && isFolder(path):
 			*empty = false
-			return w.yield(Item{}, linked(path))
+			return w.report(linked(path))
 		}
 		return true
 	})

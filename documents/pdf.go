@@ -38,16 +38,10 @@ func readPDF(s *source) bool {
 	if !bytes.Contains(head, []byte("%PDF-")) {
 		return s.problem(0, "is called .pdf and is no PDF file", "give it the name of what it is, or leave it out")
 	}
-	ctx, cancel := context.WithTimeoutCause(s.ctx, pdfTimeout, errSlow)
-	defer cancel()
-	pages, err := s.pdf.read(ctx, s.config, b)
-	if s.ctx.Err() != nil {
-		return false
-	}
-	if errors.Is(context.Cause(ctx), errSlow) {
-		err = errSlow
-	}
+	pages, err := s.pages(b)
 	switch {
+	case s.ctx.Err() != nil:
+		return false
 	case errors.Is(err, errEncrypted):
 		return s.problem(0, "is encrypted", "save it without a password: qpdf --decrypt --password=… FILE.pdf PLAIN.pdf")
 	case errors.Is(err, errLarge):
@@ -62,6 +56,19 @@ func readPDF(s *source) bool {
 		return s.problem(0, "has no text, as scans have none", "recognise its text first: ocrmypdf FILE.pdf FILE.pdf")
 	}
 	return s.document("", 0, jobs.Document{Body: text})
+}
+
+// pages returns the text of every page, with one of the readers that are free.
+func (s *source) pages(b *blob) ([]string, error) {
+	free := <-s.ahead.pdfs
+	defer func() { s.ahead.pdfs <- free }()
+	ctx, cancel := context.WithTimeoutCause(s.ctx, pdfTimeout, errSlow)
+	defer cancel()
+	pages, err := free.read(ctx, s.config, b)
+	if errors.Is(context.Cause(ctx), errSlow) {
+		err = errSlow
+	}
+	return pages, err
 }
 
 // paginated joins pages of text, a form feed between them. Without any text

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	library "github.com/klippa-app/go-pdfium"
 	failures "github.com/klippa-app/go-pdfium/errors"
@@ -103,20 +102,10 @@ func (p *pdfium) read(ctx context.Context, b *blob, most int) ([]string, error) 
 	return pages, nil
 }
 
-// lineHyphen is what PDFium makes of the hyphen of a word divided at the end of
-// a line.
-const lineHyphen = "\x02"
-
 func pageText(instance library.Pdfium, file references.FPDF_DOCUMENT, index int) (string, error) {
-	page := requests.Page{ByIndex: &requests.PageByIndex{Document: file, Index: index}}
-	placed, err := instance.GetPageTextStructured(&requests.GetPageTextStructured{Page: page, Mode: requests.GetPageTextStructuredModeRects})
+	runs, err := runsOf(instance, requests.Page{ByIndex: &requests.PageByIndex{Document: file, Index: index}})
 	if err != nil {
 		return "", fmt.Errorf("page %d: %w", index+1, err)
-	}
-	runs := make([]run, 0, len(placed.Rects))
-	for _, r := range placed.Rects {
-		p := r.PointPosition
-		runs = append(runs, run{strings.ReplaceAll(r.Text, lineHyphen, "-"), p.Left, p.Right, p.Top, p.Bottom})
 	}
 	return layout(runs), nil
 }

@@ -29,11 +29,15 @@ func TestAPDFThatTakesTooLongIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got []string
 		engine, none, begun := &stuck{}, "", time.Now()
-		w := &walk{config: &Config{MaxBody: 100}, ctx: t.Context(), ids: newRegister(), pdf: pdfReader{program: &none, engine: engine}}
+		w := &walk{config: &Config{MaxBody: 100}, ctx: t.Context(), ids: newRegister(), ahead: newAhead(t.Context())}
+		reader := <-w.ahead.pdfs
+		*reader = pdfReader{program: &none, engine: engine}
+		w.ahead.pdfs = make(chan *pdfReader, 1)
+		w.ahead.pdfs <- reader
 		w.yield = func(it Item, p *Problem) bool {
 			if p != nil {
 				got = append(got, p.Reason+"; "+p.Fix)
-				if !engine.closed || w.pdf.engine != nil {
+				if !engine.closed || reader.engine != nil {
 					t.Error("the next file would be read by what is stuck")
 				}
 			} else {

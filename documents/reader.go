@@ -71,7 +71,7 @@ func NewReader(c Config) (*Reader, error) {
 // It ends early when ctx is done; the caller asks ctx whether that is why.
 func (r *Reader) Read(ctx context.Context, paths ...string) iter.Seq2[Item, *Problem] {
 	return func(yield func(Item, *Problem) bool) {
-		w := &walk{config: &r.c, ctx: ctx, yield: yield, ids: newRegister()}
+		w := &walk{config: &r.c, ctx: ctx, yield: yield, ids: newRegister(), ahead: newAhead(ctx)}
 		w.run(paths)
 	}
 }

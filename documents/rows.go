@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"unicode/utf8"
 )
 
 // rows splits lines into rows as RFC 4180 says. Unlike encoding/csv it gets
@@ -162,9 +163,12 @@ func (r *row) feed(line []byte) (open bool, column int) {
 
 func (r *row) values() []string {
 	out := make([]string, len(r.ends))
-	from := 0
+	text, from := string(r.text), 0 // of all, which is quicker than each
 	for i, to := range r.ends {
-		out[i] = string(utf8Line(r.text[from:to]))
+		out[i] = text[from:to]
+		if !utf8.ValidString(out[i]) {
+			out[i] = string(repair(r.text[from:to]))
+		}
 		from = to
 	}
 	return out

@@ -21,14 +21,14 @@ type walk struct {
 	ids    *register
 	root   string // deepest folder that holds every path
 	except []fs.FileInfo
-	pdf    pdfReader
+	ahead  *ahead
 
 	handing bool // a document is being handed to whoever reads
 }
 
 // run reads the paths in the order given.
 func (w *walk) run(paths []string) {
-	defer w.pdf.close()
+	defer w.ahead.close()
 	var found []target
 	var places []string
 	for _, path := range paths {
@@ -51,6 +51,7 @@ func (w *walk) run(paths []string) {
 			return
 		}
 	}
+	w.ahead.all()
 }
 
 // target is a path to read, or the folder in which a pattern begins.
@@ -163,11 +164,11 @@ func spelled(name string) string {
 // path reads what the user named.
 func (w *walk) path(path string) bool {
 	if path == "-" {
-		return read(newSource(w, "stdin", "stdin", 0, w.config.Stdin))
+		return w.ahead.all() && read(newSource(w, "stdin", "stdin", 0, w.config.Stdin))
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return w.yield(Item{}, unreadable(path, err))
+		return w.report(unreadable(path, err))
 	}
 	if w.passedOver(info) {
 		return true
@@ -178,7 +179,7 @@ func (w *walk) path(path string) bool {
 	empty := true
 	more := w.folder(path, &empty)
 	if more && empty {
-		return w.yield(Item{}, &Problem{path, "holds no files", "name a folder with documents in it"})
+		return w.report(&Problem{path, "holds no files", "name a folder with documents in it"})
 	}
 	return more
 }
@@ -204,7 +205,7 @@ func (w *walk) list(dir string, wanted func(name string) bool, empty *bool, read
 		entries, err := page(dir, after, folderPage, wanted)
 		if err != nil {
 			*empty = false
-			return w.yield(Item{}, unreadable(dir, err))
+			return w.report(unreadable(dir, err))
 		}
 		for _, e := range entries {
 			if w.ctx.Err() != nil || !read(filepath.Join(dir, e.Name()), e) {
@@ -226,11 +227,11 @@ func (w *walk) entry(path string, e fs.DirEntry, empty *bool) bool {
 	info, err := os.Stat(path) // through a symbolic link
 	switch {
 	case err != nil:
-		return w.yield(Item{}, unreadable(path, err))
+		return w.report(unreadable(path, err))
 	case info.IsDir():
-		return w.yield(Item{}, linked(path))
+		return w.report(linked(path))
 	case !info.Mode().IsRegular():
-		return w.yield(Item{}, &Problem{path, "is not a regular file", "leave it out"})
+		return w.report(&Problem{path, "is not a regular file", "leave it out"})
 	}
 	return w.file(path)
 }
@@ -245,12 +246,13 @@ func visible(name string) bool { return !dotted(name) }
 func (w *walk) file(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {
-		return w.yield(Item{}, unreadable(path, err))
+		return w.report(unreadable(path, err))
 	}
-	defer func() { _ = f.Close() }()
+	done := func() { _ = f.Close() }
 	size := int64(0)
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 		if size = info.Size(); w.passedOver(info) {
+			done()
 			return true
 		}
 	}
@@ -258,7 +260,7 @@ func (w *walk) file(path string) bool {
 	if size > 0 {
 		s.file = f
 	}
-	return read(s)
+	return w.inTurn(s, done)
 }
 
 // folderPage is how many names of a folder are held at once. A larger folder

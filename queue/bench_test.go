@@ -130,3 +130,41 @@ func (w *world) buryAll(s *Source, n int) {
 		wg.Wait()
 	}
 }
+
+// BenchmarkRemoveWaste removes batches with records of waste, of a name that
+// has been removed before or not.
+func BenchmarkRemoveWaste(b *testing.B) {
+	for _, before := range []bool{false, true} {
+		b.Run(fmt.Sprintf("again=%v", before), func(b *testing.B) {
+			benchmark(b, func(b *testing.B, w *world) {
+				if before {
+					w.squander("b", 1)
+					w.must(w.q.Remove(w.ctx, "b"))
+				}
+				w.squander("b", b.N)
+				b.ResetTimer()
+				w.must(w.q.Remove(w.ctx, "b"))
+			})
+		})
+	}
+}
+
+// squander makes a batch that is over and has so many records of waste.
+func (w *world) squander(id string, n int) {
+	w.enqueue(batch(id), 1)
+	d := w.take(w.source("w1"), 1)[0]
+	w.must(d.Done(w.ctx, answer(d, "w1")))
+	free := make(chan struct{}, 256)
+	var wg sync.WaitGroup
+	for i := range n {
+		free <- struct{}{}
+		wg.Go(func() {
+			job := jobs.NewID(id, fmt.Sprint(i))
+			if err := w.q.Waste(w.ctx, id, job, "lost", []jobs.Attempt{paid(string(job), 1, 5)}); err != nil {
+				w.Error(err)
+			}
+			<-free
+		})
+	}
+	wg.Wait()
+}

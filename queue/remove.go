@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"maps"
 	"strconv"
 	"strings"
-	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/drover-batch/drover/jobs"
@@ -20,11 +20,6 @@ var ErrNotOver = errors.New("it is not over: wait for its end, or cancel it")
 // removed is where the book keeps what a batch has cost that is gone, in place
 // of a job.
 const removed = jobs.ID("removed")
-
-// kept is how finely the book remembers when the calls of a removed batch were
-// made: budgets begin their turns at midnight, in zones a quarter of an hour
-// apart.
-const kept = 15 * time.Minute
 
 // Remove takes a batch that is over away for good: its outcomes, dead letters,
 // documents, and the batch itself. What it has cost stays in the book, summed
@@ -61,10 +56,14 @@ func (q *Queue) Remove(ctx context.Context, id string) error {
 			return fmt.Errorf("removing %s: %w", p.subject, err)
 		}
 	}
-	if err := q.removeWaste(ctx, id); err != nil {
+	sums, err := q.sums(ctx, id)
+	if err == nil {
+		err = q.removeWaste(ctx, m, sums)
+	}
+	if err != nil {
 		return fmt.Errorf("removing the waste of batch %s: %w", id, err)
 	}
-	if err := q.removeDocs(ctx, id); err != nil {
+	if err := q.removeDocs(ctx, id, sums); err != nil {
 		return fmt.Errorf("removing the documents of batch %s: %w", id, err)
 	}
 	if err := q.batches.Purge(ctx, id); err != nil {
@@ -77,69 +76,92 @@ func (q *Queue) Remove(ctx context.Context, id string) error {
 // Until the others are gone the book has it twice, which errs on the safe side;
 // and once they begin to go, the record is there and is not made anew.
 func (q *Queue) sumUp(ctx context.Context, m *manifest) error {
-	type part struct {
-		model   string
-		billing jobs.Billing
-		at      time.Time
-	}
-	subject := q.names.waste(m.ID, removed, strconv.FormatInt(m.Created.UnixNano(), 36))
+	subject := q.sum(m)
 	if there, err := lastOn(ctx, q.waste, subject); err != nil || there != nil {
 		return err
 	}
-	w := &Waste{Job: removed, Batch: m.ID, Reason: "the batch was removed"}
-	places := map[part]int{} // in its attempts
-	for s, err := range q.book(ctx, m.ID+".>") {
-		if err != nil {
-			return err
+	totals, err := together(func(yield func(jobs.Spend, error) bool) {
+		for s, err := range q.book(ctx, m.ID+".>") {
+			earlier := strings.HasPrefix(s.Call, string(removed)) // of a batch of the same id before it
+			if !earlier && !yield(s, err) {
+				return
+			}
 		}
-		if strings.HasPrefix(s.Call, string(removed)) { // of a batch of the same id before it
-			continue
-		}
-		p := part{s.Model, s.Billing, s.At.Truncate(kept)}
-		i, ok := places[p]
-		if !ok {
-			i = len(w.Attempts)
-			places[p] = i
-			call := fmt.Sprintf("%s:%s:%d", removed, subject, i)
-			w.Attempts = append(w.Attempts, jobs.Attempt{Call: call, Model: p.model, Billing: p.billing, Started: p.at, Message: "calls of a batch that was removed"})
-		}
-		w.Attempts[i].Cost += s.Cost
+	})
+	if err != nil || len(totals) == 0 {
+		return err
 	}
-	if len(w.Attempts) == 0 {
-		return nil
+	w := &Waste{Job: removed, Batch: m.ID, Reason: "the batch was removed"}
+	for i, t := range totals {
+		w.Attempts = append(w.Attempts, jobs.Attempt{
+			Call: fmt.Sprintf("%s:%s:%d", removed, subject, i), Model: t.Model, Billing: t.Billing, Started: t.At, Cost: t.Cost,
+			Message: "calls of a batch that was removed",
+		})
 	}
 	return q.writeWaste(ctx, subject, w, q.cfg.StorePatience)
 }
 
+// sum is the subject of the record that sumUp makes.
+func (q *Queue) sum(m *manifest) string {
+	return q.names.waste(m.ID, removed, strconv.FormatInt(m.Created.UnixNano(), 36))
+}
+
+// sums are the records that sumUp made of this batch and of those of the same id
+// before it, by subject.
+func (q *Queue) sums(ctx context.Context, id string) (map[string]jetstream.Msg, error) {
+	sums := map[string]jetstream.Msg{}
+	for m, err := range q.read(ctx, q.waste, q.names.waste(id, removed, "*"), false) {
+		if err != nil {
+			return nil, err
+		}
+		sums[m.Subject()] = m
+	}
+	return sums, nil
+}
+
 // removeWaste removes the records of waste that sumUp has summed up: what came
-// after it stays, and what it wrote.
-func (q *Queue) removeWaste(ctx context.Context, id string) error {
-	var gone []uint64
-	sum := uint64(0) // sequence of the newest sum
-	for m, err := range q.read(ctx, q.waste, q.subject("*", id, "*", "*"), true) {
+// after it stays, and what it wrote. The broker takes away what is older than
+// the batch's own sum, so older sums are stored once more, behind it.
+func (q *Queue) removeWaste(ctx context.Context, m *manifest, sums map[string]jetstream.Msg) error {
+	own, ok := sums[q.sum(m)]
+	if !ok { // it has cost nothing
+		return nil
+	}
+	at, err := own.Metadata()
+	if err != nil {
+		return err
+	}
+	newest := at.Sequence.Stream
+	for subject, sum := range sums {
+		at, err := sum.Metadata()
 		if err != nil {
 			return err
 		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return err
+		if at.Sequence.Stream >= newest {
+			continue
 		}
-		if strings.HasPrefix(m.Subject(), q.subject("waste", id, string(removed), "")) {
-			sum = meta.Sequence.Stream
-		} else {
-			gone = append(gone, meta.Sequence.Stream)
+		again := &nats.Msg{Subject: subject, Header: maps.Clone(sum.Headers()), Data: sum.Data()}
+		maps.DeleteFunc(again.Header, func(name string, _ []string) bool { return strings.HasPrefix(name, "Nats-") }) // how it was stored
+		expect(again, at.Sequence.Stream)
+		if err := q.waste.put(ctx, again); err != nil && !conflict(err) { // somebody else has
+			return err
 		}
 	}
-	for _, seq := range slices.DeleteFunc(gone, func(seq uint64) bool { return seq > sum }) {
-		if err := q.waste.DeleteMsg(ctx, seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+	for _, subject := range []string{q.names.waste(m.ID, "*", "*"), q.lapsed(m.ID, "*", "*")} {
+		if err := q.waste.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(newest)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// removeDocs removes the large bodies that were stored for the batch.
-func (q *Queue) removeDocs(ctx context.Context, id string) error {
+// removeDocs removes the large bodies that were stored for the batch, but for
+// those of its sums.
+func (q *Queue) removeDocs(ctx context.Context, id string, sums map[string]jetstream.Msg) error {
+	kept := map[string]bool{}
+	for _, sum := range sums {
+		kept[sum.Headers().Get(docHeader)] = true
+	}
 	all, err := q.docs.List(ctx)
 	if errors.Is(err, jetstream.ErrNoObjectsFound) {
 		return nil
@@ -148,7 +170,7 @@ func (q *Queue) removeDocs(ctx context.Context, id string) error {
 		return err
 	}
 	for _, o := range all {
-		if o.Metadata[batchKey] != id {
+		if o.Metadata[batchKey] != id || kept[o.Name] {
 			continue
 		}
 		if err := q.docs.Delete(ctx, o.Name); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {

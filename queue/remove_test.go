@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -223,6 +224,46 @@ func TestLetterOfABatchThatIsBeingRemovedIsNotReplayed(t *testing.T) {
 		}
 		if err := w.q.Replay(w.ctx, l); !errors.Is(err, ErrNoBatch) {
 			t.Errorf("it is summed up, and takes a replay: %v", err)
+		}
+	})
+}
+
+func TestSumTooLargeForAMessageOutlivesItsBatch(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 1)
+		d := w.take(w.source("w1"), 1)[0]
+		w.must(d.Done(w.ctx, answer(d, "w1", paid("1", 1, 3))))
+		for day := range 10 { // of calls at many times
+			var attempts []jobs.Attempt
+			for i := range 1000 {
+				a := paid(fmt.Sprintf("%d/%d", day, i), 1, 1)
+				a.Started = a.Started.Add(-kept * time.Duration(1000*day+i))
+				attempts = append(attempts, a)
+			}
+			w.must(w.q.Waste(w.ctx, "b", jobs.NewID("b", "0"), "lost", attempts))
+		}
+		w.must(w.q.Remove(w.ctx, "b"))
+		if got := w.costs("b")["small"]; got != 10_003 {
+			t.Errorf("the book has %v of it", got)
+		}
+	})
+}
+
+func TestEverySumOfABatchThatWasMadeAnewStays(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		for i := range 4 {
+			w.enqueue(batch("b"), 1)
+			d := w.take(w.source(fmt.Sprint("w", i)), 1)[0]
+			w.must(d.Done(w.ctx, answer(d, "w1", paid(fmt.Sprint(i), 1, 5))))
+			w.must(w.q.Waste(w.ctx, "b", jobs.NewID("b", "0"), "lost", []jobs.Attempt{paid(fmt.Sprint("lost ", i), 1, 2)}))
+			w.must(w.q.Remove(w.ctx, "b"))
+			if got := w.costs("b")["small"]; got != jobs.USD(7*(i+1)) {
+				t.Errorf("after removal %d the book has %v of it", i+1, got)
+			}
+			time.Sleep(time.Second) // so that the next is another
+		}
+		if left := w.traces("b"); len(left) > 0 {
+			t.Errorf("there is %q left", left)
 		}
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/drover-batch/drover/bench/process"
@@ -137,7 +136,7 @@ func (w *worker) stop() {
 	}
 }
 
-// freeze is SIGSTOP for a while, then SIGCONT.
+// freeze stops the worker where it is for a while.
 func (w *worker) freeze(ctx context.Context, d time.Duration) {
 	w.mu.Lock()
 	proc := w.proc
@@ -146,10 +145,10 @@ func (w *worker) freeze(ctx context.Context, d time.Duration) {
 		return
 	}
 	from := time.Now()
-	proc.Signal(syscall.SIGSTOP)
+	proc.Freeze()
 	process.Pause(ctx, d)
 	w.r.note(audit.Fault{Kind: audit.Freeze, Worker: w.name, From: from, To: time.Now()})
-	proc.Signal(syscall.SIGCONT)
+	proc.Thaw()
 }
 
 // get asks the newest process something, "" if it does not answer.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/drover-batch/drover/bench/process"
@@ -57,7 +56,7 @@ func (c *crew) soon(ctx context.Context, b jobs.Batch) string {
 // them at once.
 func (c *crew) gather(ctx context.Context) error {
 	for _, w := range c.working {
-		w.Signal(syscall.SIGSTOP)
+		w.Freeze()
 	}
 	for i := range crowded {
 		if err := c.submit(ctx, jobs.Batch{ID: fmt.Sprint("b", i)}, each); err != nil {
@@ -65,7 +64,7 @@ func (c *crew) gather(ctx context.Context) error {
 		}
 	}
 	for _, w := range c.working {
-		w.Signal(syscall.SIGCONT)
+		w.Thaw()
 	}
 	return nil
 }

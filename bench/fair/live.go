@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/drover-batch/drover/bench/process"
@@ -22,7 +21,7 @@ func live(ctx context.Context, r *rig) error {
 		c := crew{name: fmt.Sprint("live", batches), workers: 1, slots: 64}
 		err := r.with(ctx, c, func(ctx context.Context, c *crew) error {
 			ids := make([]string, batches)
-			c.working[0].Signal(syscall.SIGSTOP)
+			c.working[0].Freeze()
 			for i := range ids {
 				ids[i] = fmt.Sprint("b", i)
 				if err := c.submit(ctx, jobs.Batch{ID: ids[i], Tenant: fmt.Sprint("t", i%10)}, total/batches); err != nil {
@@ -32,7 +31,7 @@ func live(ctx context.Context, r *rig) error {
 			procs := append([]*process.Child{c.working[0]}, r.servers...)
 			before := cpu(procs)
 			began := time.Now()
-			c.working[0].Signal(syscall.SIGCONT)
+			c.working[0].Thaw()
 			for left := int64(1); left > 0; process.Pause(ctx, 100*time.Millisecond) {
 				if ctx.Err() != nil {
 					return errors.New("interrupted")

@@ -84,7 +84,7 @@ func (c *Child) Kill() {
 // longer than the patience.
 func (c *Child) Stop(patience time.Duration) error {
 	c.Told.Store(true)
-	c.Signal(syscall.SIGTERM)
+	_ = c.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-c.Done:
 		return c.Err
@@ -93,9 +93,6 @@ func (c *Child) Stop(patience time.Duration) error {
 		return fmt.Errorf("%s did not stop within %v", c.name, patience)
 	}
 }
-
-// Signal sends a signal, if the process is still there.
-func (c *Child) Signal(s syscall.Signal) { _ = c.cmd.Process.Signal(s) }
 
 // Until waits for the claim to become true, asking every few milliseconds.
 func Until(patience time.Duration, what string, claim func() bool) error {

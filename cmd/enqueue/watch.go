@@ -63,7 +63,7 @@ func (c *cli) watch(ctx context.Context, s *wire.Servers, b *jobs.Batch) error {
 // answered fails if documents ended without an answer, and tells of those that
 // left no dead letter behind: they expired, or their letters were dropped.
 func (c *cli) answered(ctx context.Context, s *wire.Servers, b *jobs.Batch, letters int64) error {
-	ends, err := s.Queue.Ends(ctx, b.ID)
+	ends, err := s.Ends(ctx, b.ID)
 	if ctx.Err() != nil {
 		return &exit{code: exitInterrupted}
 	}

@@ -35,6 +35,7 @@ type Servers struct {
 
 	config  *config.Config
 	keys    lua.Keyspace
+	tally   *tally // of embedded ones
 	examine []func(context.Context) string
 	close   []func() error
 }
@@ -89,6 +90,8 @@ func Embed(ctx context.Context, c *config.Config, listen bool) (_ *Servers, err 
 	if err = s.Queue.Reclaim(ctx); err != nil {
 		return nil, err
 	}
+	s.tally = openTally(c.Worker.Data)
+	s.onClose(func() error { s.tally.save(); return nil })
 	if listen {
 		if err = embedded.WriteEndpoints(c.Worker.Data, server, memory); err != nil {
 			return nil, err
@@ -242,7 +245,30 @@ func (s *Servers) Spent(ctx context.Context, batch string) (spent, ambiguous job
 	case epoch != "": // the sums are whole, and nothing is in them
 		return 0, 0, nil
 	}
-	return s.Queue.Spent(ctx, batch)
+	totals, err := s.totals(ctx, batch)
+	for _, t := range totals {
+		spent += t.Cost
+		if t.Billing == jobs.Presumed {
+			ambiguous += t.Cost
+		}
+	}
+	return spent, ambiguous, err
+}
+
+// Ends counts the outcomes of a batch by how their jobs ended.
+func (s *Servers) Ends(ctx context.Context, batch string) (map[jobs.Status]int64, error) {
+	if s.tally != nil {
+		return s.tally.ends(ctx, s.Queue, batch)
+	}
+	return s.Queue.Ends(ctx, batch)
+}
+
+// totals are what the book has of a batch, or of all if it is empty.
+func (s *Servers) totals(ctx context.Context, batch string) ([]jobs.Spend, error) {
+	if s.tally != nil {
+		return s.tally.of(ctx, s.Queue, batch)
+	}
+	return s.Queue.Totals(ctx, batch)
 }
 
 // Simulate starts a simulator for the simulated models that name no address,

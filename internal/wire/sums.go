@@ -28,7 +28,9 @@ func (s *Servers) Sums(ctx context.Context, names ...string) ([]budget.Sum, erro
 	case epoch == "" && !s.Embedded:
 		return nil, ErrNoSums
 	case epoch == "":
-		if err := s.Ledger.Rebuild(ctx, s.Redis, script, records(ctx, s.Queue)); err != nil {
+		r := records(ctx, s.Queue)
+		r.Book = s.tally.book(ctx, s.Queue)
+		if err := s.Ledger.Rebuild(ctx, s.Redis, script, r); err != nil {
 			return nil, err
 		}
 	}
