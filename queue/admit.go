@@ -64,10 +64,10 @@ func (s *Source) open(ctx context.Context, p pulled) (*delivery, error) {
 		return nil, err
 	}
 	j.Traceparent, j.Queued = p.msg.Header.Get(traceHeader), meta.Timestamp
-	b := p.l.m.Batch
+	b := p.l.m.Asking(j)
 	b.Urgent = p.l.Urgent
 	return &delivery{
-		l: p.l, q: s.q, s: s, job: j, batch: &b, ack: p.msg.Reply, deliveries: meta.NumDelivered, lease: p.l.lease, expires: p.expires,
+		l: p.l, q: s.q, s: s, job: j, batch: b, ack: p.msg.Reply, deliveries: meta.NumDelivered, lease: p.l.lease, expires: p.expires,
 		firstExpiry: p.expires, server: p.l.server, reconnects: s.q.nc.Stats().Reconnects,
 		fresh: meta.NumDelivered == 1 && j.Run == 1 && !b.Resumed && s.counted(p.l.server),
 	}, nil
@@ -77,7 +77,7 @@ func (s *Source) open(ctx context.Context, p pulled) (*delivery, error) {
 // it ends as a dead letter; otherwise it goes back for a while.
 func (s *Source) spoiled(ctx context.Context, p pulled, cause error) {
 	gone := errors.Is(cause, jetstream.ErrObjectNotFound) || errors.Is(cause, errForeign) || p.msg.Header.Get(docHeader) == ""
-	if !gone {
+	if !gone || errors.Is(cause, errNewer) {
 		s.pulls.refuse(ctx, p.msg, p.expires, time.Second)
 		return
 	}

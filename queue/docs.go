@@ -31,6 +31,11 @@ func (q *Queue) stow(ctx context.Context, m *nats.Msg) error {
 	if len(m.Data) <= q.mostBody {
 		return nil
 	}
+	return q.putAway(ctx, m)
+}
+
+// putAway is stow for a body of any size.
+func (q *Queue) putAway(ctx context.Context, m *nats.Msg) error {
 	batch := q.names.batchOf(m.Subject)
 	sum := sha256.Sum256(m.Data)
 	name := hex.EncodeToString(sum[:])
