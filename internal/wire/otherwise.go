@@ -75,6 +75,9 @@ func (o *Otherwise) Amend(ctx context.Context, l *jobs.DeadLetter) error {
 		if err == nil {
 			err = prompt.Check(&l.Job.Document)
 		}
+		if fail, ok := errors.AsType[*jobs.Failure](err); ok {
+			err = errors.New(fail.Message) // its kind is for those who answer
+		}
 		if err != nil {
 			return err
 		}
@@ -83,24 +86,24 @@ func (o *Otherwise) Amend(ctx context.Context, l *jobs.DeadLetter) error {
 	return nil
 }
 
-// CheckAll reports the letters that cannot be asked about so, as one error: that
-// of the first of them.
-func (o *Otherwise) CheckAll(ctx context.Context, letters iter.Seq2[*jobs.DeadLetter, error]) error {
-	count, first := int64(0), error(nil)
+// Unfit reports that letters cannot be asked about so, and why the first of them
+// cannot.
+func (o *Otherwise) Unfit(ctx context.Context, letters iter.Seq2[*jobs.DeadLetter, error]) (unfit, err error) {
+	count := int64(0)
 	for l, err := range letters {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := o.Amend(ctx, l); err != nil {
 			if count++; count == 1 {
-				first = fmt.Errorf("%s of batch %s: %w", documents.Terminal(l.Job.CustomID), l.Job.Batch, err)
+				unfit = fmt.Errorf("%s: %w", documents.Terminal(l.Job.CustomID), err)
 			}
 		}
 	}
 	if count > 1 {
-		return fmt.Errorf("%s cannot be asked about so, and none was replayed; the first is %w", jobs.Counted(count, "dead letter"), first)
+		unfit = fmt.Errorf("%s cannot be asked about so, the first of them %w", jobs.Counted(count, "dead letter"), unfit)
 	}
-	return first
+	return unfit, nil
 }
 
 func (o *Otherwise) batch(ctx context.Context, id string) (*asking, error) {
