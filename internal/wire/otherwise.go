@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -46,6 +48,9 @@ func (s *Servers) Otherwise(i jobs.Instead) (*Otherwise, error) {
 	}
 	return &Otherwise{config: s.config, queue: s.Queue, instead: i, batches: map[string]*asking{}}, nil
 }
+
+// Chains are the names of all chains there are.
+func (s *Servers) Chains() []string { return slices.Sorted(maps.Keys(s.config.Chains)) }
 
 func said(p *string) string {
 	if p == nil {

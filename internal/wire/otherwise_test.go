@@ -145,7 +145,9 @@ func TestReplayByAChainThatIsDownHoldsUpNoOtherJobOfItsBatch(t *testing.T) {
 		}
 		w.must(wr.Close(w.ctx))
 		began := time.Now()
-		w.wait(func() bool { return w.count("contracts", func(o *jobs.Outcome) bool { return o.Status == jobs.Answered }) == 400 })
+		w.wait(func() bool {
+			return w.count("contracts", func(o *jobs.Outcome) bool { return o.Status == jobs.Answered }) == 400
+		})
 		if took := time.Since(began); took > 55*time.Second {
 			t.Errorf("the rest of the batch took %s, of 50 seconds for 8 at a time", took)
 		}
