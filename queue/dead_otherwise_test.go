@@ -28,6 +28,7 @@ func TestReplayIsAskedByAnotherChainAndWithAnotherPrompt(t *testing.T) {
 		l := w.dies(s, "b")
 		l.Job.Instead = &jobs.Instead{Chain: "large", Prompt: new("When does it end?")}
 		w.must(w.q.Replay(w.ctx, l))
+		w.must(w.q.Replay(w.ctx, l)) // which is the same again
 		for _, d := range w.take(s, 2) {
 			asked := [3]string{d.Batch().Chain, d.Batch().Prompt, d.Batch().System}
 			want := [3]string{"default", "What of it?", "Be brief."}

@@ -54,8 +54,8 @@ func newDead(c *cli) *cobra.Command {
 		Use:   "dead",
 		Short: "Look at dead letters, edit them, replay them, drop them",
 		Long: `A document that no model could answer is kept as a dead letter, whole, with all
-that was tried. Replayed, it is asked about again; its outcome then replaces
-the dead one. Letters of a batch that was cancelled, or whose deadline has gone
+that was tried. Replayed, it is asked about again, also by another chain or with
+another prompt; its outcome then replaces the dead one. Letters of a batch that was cancelled, or whose deadline has gone
 by, stay as they are.`,
 		Args: commandsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
