@@ -39,7 +39,7 @@ type result struct {
 	Degraded jobs.Degradation `json:"degraded,omitempty"`
 	Reason   string           `json:"reason,omitempty"`
 	SameAs   string           `json:"same_as,omitempty"` // whose answer this is; of another batch: batch/name
-	Chain    string           `json:"chain,omitempty"` // these three of a dead letter that was replayed otherwise
+	Chain    string           `json:"chain,omitempty"`   // these three of a dead letter that was replayed otherwise
 	Prompt   string           `json:"prompt,omitempty"`
 	System   string           `json:"system,omitempty"`
 	Model    string           `json:"model,omitempty"`

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -19,17 +20,8 @@ type Instead struct {
 func (i *Instead) Or(earlier *Instead, b *Batch) *Instead {
 	all := Instead{}
 	for _, from := range []*Instead{earlier, i} {
-		if from == nil {
-			continue
-		}
-		if from.Chain != "" {
-			all.Chain = from.Chain
-		}
-		if from.Prompt != nil {
-			all.Prompt = from.Prompt
-		}
-		if from.System != nil {
-			all.System = from.System
+		if from != nil {
+			all = Instead{cmp.Or(from.Chain, all.Chain), cmp.Or(from.Prompt, all.Prompt), cmp.Or(from.System, all.System)}
 		}
 	}
 	if all.Chain == b.Chain {
