@@ -77,7 +77,11 @@ func (s *Source) open(ctx context.Context, p pulled) (*delivery, error) {
 // it ends as a dead letter; otherwise it goes back for a while.
 func (s *Source) spoiled(ctx context.Context, p pulled, cause error) {
 	gone := errors.Is(cause, jetstream.ErrObjectNotFound) || errors.Is(cause, errForeign) || p.msg.Header.Get(docHeader) == ""
-	if !gone || errors.Is(cause, errNewer) {
+	if errors.Is(cause, errNewer) { // as its batch is by then, or else it is forged
+		m, err := s.q.manifest(ctx, p.l.Name)
+		gone = err == nil && m.known() == nil
+	}
+	if !gone {
 		s.pulls.refuse(ctx, p.msg, p.expires, time.Second)
 		return
 	}

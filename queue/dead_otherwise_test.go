@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -195,20 +194,47 @@ func TestReplayByAnotherChainIsNothingThatAnOlderBuildCanAskAbout(t *testing.T) 
 	})
 }
 
+// queueAs queues a job of batch b as a build would whose format it is.
+func (w *world) queueAs(format int, id jobs.ID) {
+	w.Helper()
+	data, err := (&jobs.Job{ID: id, Batch: "b", CustomID: "x", Run: 1}).MarshalBinary()
+	w.must(err)
+	m := newMsg(w.q.names.job("b", replayedPart), append(fmt.Appendf(nil, "%d\n", format), data...))
+	m.Header.Set(jobHeader, string(id))
+	w.must(w.nc.PublishMsg(m))
+}
+
 func TestJobOfANewerFormatIsHandedBack(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 2)
 		s := w.source("w1")
-		w.enqueue(batch("b"), 1)
-		l := w.dies(s, "b")
-		job, err := json.Marshal(l.Job)
-		w.must(err)
-		m := newMsg(w.q.names.job("b", replayedPart), append([]byte("3\n"), append(job, '\n')...))
-		m.Header.Set(jobHeader, string(l.Job.ID))
-		m.Header.Set(runHeader, "2")
-		w.must(w.nc.PublishMsg(m))
+		d := w.take(s, 1)[0]
+		w.fromTomorrow("b") // which the source has not seen yet
+		id := jobs.NewID("b", "x")
+		w.queueAs(batchFormat+1, id)
+		w.must(w.take(s, 1)[0].Done(w.ctx, answer(d, "w1")))
 		w.nothing(s, 10*time.Second)
-		if p := w.progress("b"); p.Queued+p.Running != 1 || p.Dead != 1 {
-			t.Errorf("it is not left as it was: %+v", p)
+		back, err := w.q.returned(w.ctx, &jobs.Job{ID: id, Batch: "b", Run: 1})
+		w.must(err)
+		if p := w.progress("b"); p.Queued+p.Running != 2 || p.Dead != 0 || back.Count == 0 {
+			t.Errorf("it is not left as it was after %d returns: %+v", back.Count, p)
+		}
+	})
+}
+
+// A batch of which one says so came to no end.
+func TestForgedFormatIsNoReasonToWaitForANewerBuild(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.enqueue(batch("b"), 1)
+		s := w.source("w1")
+		w.must(w.take(s, 1)[0].Return(w.ctx, nil))
+		id := jobs.NewID("b", "x")
+		w.queueAs(batchFormat+1, id)
+		d := w.take(s, 1)[0]
+		w.must(d.Done(w.ctx, answer(d, "w1")))
+		w.nothing(s, 10*time.Second)
+		if o := w.letter("b", id).Outcome; o.Kind != jobs.Internal {
+			t.Errorf("it ends as %+v", o)
 		}
 	})
 }
