@@ -25,6 +25,7 @@ func NewCSVResults(w io.Writer) *CSVResults { return &CSVResults{w: w} }
 var csvColumns = []string{
 	"custom_id", "source", "status", "degraded", "reason", "model", "answer",
 	"input_tokens", "output_tokens", "cost_usd", "ambiguous_usd", "attempts", "error_kind", "error",
+	"chain", "prompt", "system", // of a dead letter that was replayed with another than its batch has
 }
 
 // Write adds the row of one outcome, and the header before the first.
@@ -44,6 +45,7 @@ func (r *CSVResults) Write(o *jobs.Outcome) error {
 		o.CustomID, o.Source, string(o.Status), string(o.Degraded), o.Reason, o.Model, o.Answer,
 		strconv.FormatInt(o.Usage.Input, 10), strconv.FormatInt(o.Usage.Output, 10),
 		cost, plainUSD(o.Ambiguous()), strconv.Itoa(len(o.Attempts)), kind, message,
+		o.Chain, o.Prompt, o.System,
 	)
 }
 

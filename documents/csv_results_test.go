@@ -32,14 +32,16 @@ func TestATableHasARowForEveryOutcome(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	r := NewCSVResults(&b)
-	for _, o := range []*jobs.Outcome{answered(), dead(jobs.ServerError, 503, "")} {
+	replayed := dead(jobs.ServerError, 503, "")
+	replayed.Chain, replayed.Prompt = "large", "sha256:0123456789abcdef"
+	for _, o := range []*jobs.Outcome{answered(), replayed} {
 		if err := r.Write(o); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want := `"custom_id","source","status","degraded","reason","model","answer","input_tokens","output_tokens","cost_usd","ambiguous_usd","attempts","error_kind","error"
-"a.txt","in/a.txt","answered","","","small","A <lease> & more","90","8","0.000125","0.000025","2","",""
-"a.txt","in/a.txt","dead","","","small","","90","8","0.000125","0.000025","1","server_error","overloaded"
+	want := `"custom_id","source","status","degraded","reason","model","answer","input_tokens","output_tokens","cost_usd","ambiguous_usd","attempts","error_kind","error","chain","prompt","system"
+"a.txt","in/a.txt","answered","","","small","A <lease> & more","90","8","0.000125","0.000025","2","","","","",""
+"a.txt","in/a.txt","dead","","","small","","90","8","0.000125","0.000025","1","server_error","overloaded","large","sha256:0123456789abcdef",""
 `
 	if got := b.String(); got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)

@@ -19,7 +19,8 @@ import (
 //
 // cost_usd is null where nobody knows the price of the model that was asked.
 // degraded and reason, checked and quotes, ambiguous_usd and error are there
-// when they have something to say.
+// when they have something to say; chain, prompt and system where a dead letter
+// was replayed with another than its batch has.
 type Results struct {
 	// Transcripts adds the conversation of each document that models had with
 	// tools, shortened: "transcript":[{"role":"user","text":"…"},…].
@@ -38,6 +39,9 @@ type result struct {
 	Degraded jobs.Degradation `json:"degraded,omitempty"`
 	Reason   string           `json:"reason,omitempty"`
 	SameAs   string           `json:"same_as,omitempty"` // whose answer this is; of another batch: batch/name
+	Chain    string           `json:"chain,omitempty"`   // these three of a dead letter that was replayed otherwise
+	Prompt   string           `json:"prompt,omitempty"`
+	System   string           `json:"system,omitempty"`
 	Model    string           `json:"model,omitempty"`
 	Answer   string           `json:"answer,omitempty"`
 	Checked  jobs.Rung        `json:"checked,omitempty"`
@@ -59,7 +63,7 @@ type resultError struct {
 func (r *Results) Write(o *jobs.Outcome) error {
 	line := result{
 		CustomID: o.CustomID, Source: o.Source, Status: o.Status,
-		Degraded: o.Degraded, Reason: o.Reason, Model: o.Model, Answer: o.Answer,
+		Degraded: o.Degraded, Reason: o.Reason, Chain: o.Chain, Prompt: o.Prompt, System: o.System, Model: o.Model, Answer: o.Answer,
 		Checked: o.Checked, Quotes: o.Quotes,
 		Usage: o.Usage, Doubtful: decimal(o.Ambiguous()), Attempts: len(o.Attempts),
 	}

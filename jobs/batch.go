@@ -69,6 +69,13 @@ type Batch struct {
 	// its share: its calls come before those of the tenant's other batches.
 	Urgent bool `json:"-"`
 
+	// Instead is set on what is lent of a job that is asked with something else
+	// than the batch says; see Asking.
+	Instead *Instead `json:"-"`
+
+	// Chains are those, besides Chain, that dead letters were replayed with.
+	Chains []string `json:"chains,omitempty"`
+
 	Degrade Degrade `json:"degrade,omitzero"`
 
 	Answer     Demands    `json:"answer,omitzero"`    // what an answer must be like

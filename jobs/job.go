@@ -40,6 +40,10 @@ type Job struct {
 	// record when their outcome is replaced.
 	Earlier []Attempt `json:"earlier,omitempty"`
 
+	// Instead is set if this run is asked by another chain, or with another
+	// prompt, than the batch's.
+	Instead *Instead `json:"instead,omitempty"`
+
 	Submitted time.Time `json:"submitted"`
 
 	// Traceparent names what handed this run in, in W3C's form, so that traces
@@ -133,6 +137,9 @@ func (j *Job) UnmarshalBinary(data []byte) error {
 	}
 	if !j.ID.Valid() {
 		return fmt.Errorf("decoding a job: %.100q is no id of a job", j.ID)
+	}
+	if err := j.Instead.validate(); err != nil {
+		return fmt.Errorf("decoding a job: %w", err)
 	}
 	for _, a := range j.Earlier {
 		if a.Cost < 0 || a.Cost > mostEarlier || a.Usage.Negative() {

@@ -192,3 +192,23 @@ func TestOneIsNotManyThings(t *testing.T) {
 		}
 	}
 }
+
+func TestInsteadSaysOnlyWhatTheBatchDoesNot(t *testing.T) {
+	t.Parallel()
+	b := &jobs.Batch{Chain: "small", Prompt: "What?", System: "Be brief."}
+	for name, row := range map[string]struct{ now, earlier, want *jobs.Instead }{
+		"nothing":              {nil, nil, nil},
+		"as the batch":         {&jobs.Instead{Chain: "small", Prompt: new("What?"), System: new("Be brief.")}, nil, nil},
+		"another chain":        {&jobs.Instead{Chain: "large"}, nil, &jobs.Instead{Chain: "large"}},
+		"a second time":        {&jobs.Instead{Prompt: new("Why?")}, &jobs.Instead{Chain: "large", Prompt: new("How?")}, &jobs.Instead{Chain: "large", Prompt: new("Why?")}},
+		"as before":            {nil, &jobs.Instead{Chain: "large"}, &jobs.Instead{Chain: "large"}},
+		"back to the batch's":  {&jobs.Instead{Chain: "small"}, &jobs.Instead{Chain: "large"}, nil},
+		"a prompt of no words": {&jobs.Instead{System: new("")}, nil, &jobs.Instead{System: new("")}},
+	} {
+		got, err := json.Marshal(row.now.Or(row.earlier, b))
+		want, _ := json.Marshal(row.want)
+		if err != nil || string(got) != string(want) {
+			t.Errorf("%s: %s, want %s: %v", name, got, want, err)
+		}
+	}
+}

@@ -39,6 +39,12 @@ type Outcome struct {
 	Run      int    `json:"run"`
 	Ready    bool   `json:"ready,omitempty"` // the job came as a ready request
 
+	// Chain, Prompt and System are set where the run was asked with another than
+	// the batch says: the chain's name, and the Digest of a prompt.
+	Chain  string `json:"chain,omitempty"`
+	Prompt string `json:"prompt,omitempty"`
+	System string `json:"system,omitempty"`
+
 	Status   Status      `json:"status"`
 	Degraded Degradation `json:"degraded,omitempty"`
 	Reason   string      `json:"reason,omitempty"` // the degradation or the end, in a sentence for people
@@ -97,6 +103,7 @@ func NewOutcome(j *Job, b *Batch, status Status, attempts []Attempt) *Outcome {
 		Job: j.ID, Batch: j.Batch, CustomID: j.CustomID, Source: j.Document.Source,
 		Tenant: b.Tenant, Run: j.Run, Ready: j.Document.Ready(), Status: status,
 	}
+	o.note(j.Instead)
 	o.Attempts = append(append(o.Attempts, j.Earlier...), attempts...)
 	for _, a := range o.Attempts {
 		o.Usage = o.Usage.Add(a.Usage)

@@ -64,10 +64,10 @@ func (s *Source) open(ctx context.Context, p pulled) (*delivery, error) {
 		return nil, err
 	}
 	j.Traceparent, j.Queued = p.msg.Header.Get(traceHeader), meta.Timestamp
-	b := p.l.m.Batch
+	b := p.l.m.Asking(j)
 	b.Urgent = p.l.Urgent
 	return &delivery{
-		l: p.l, q: s.q, s: s, job: j, batch: &b, ack: p.msg.Reply, deliveries: meta.NumDelivered, lease: p.l.lease, expires: p.expires,
+		l: p.l, q: s.q, s: s, job: j, batch: b, ack: p.msg.Reply, deliveries: meta.NumDelivered, lease: p.l.lease, expires: p.expires,
 		firstExpiry: p.expires, server: p.l.server, reconnects: s.q.nc.Stats().Reconnects,
 		fresh: meta.NumDelivered == 1 && j.Run == 1 && !b.Resumed && s.counted(p.l.server),
 	}, nil
@@ -77,6 +77,10 @@ func (s *Source) open(ctx context.Context, p pulled) (*delivery, error) {
 // it ends as a dead letter; otherwise it goes back for a while.
 func (s *Source) spoiled(ctx context.Context, p pulled, cause error) {
 	gone := errors.Is(cause, jetstream.ErrObjectNotFound) || errors.Is(cause, errForeign) || p.msg.Header.Get(docHeader) == ""
+	if errors.Is(cause, errNewer) { // as its batch is by then, or else it is forged
+		m, err := s.q.manifest(ctx, p.l.Name)
+		gone = err == nil && m.known() == nil
+	}
 	if !gone {
 		s.pulls.refuse(ctx, p.msg, p.expires, time.Second)
 		return

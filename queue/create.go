@@ -95,7 +95,7 @@ func streams(cfg Config, n names) []jetstream.StreamConfig {
 	queue, outcomes, dead, waste, returns, steps, calls := base, base, base, base, base, base, base
 
 	queue.Name = n.stream("JOBS")
-	queue.Metadata = map[string]string{formatKey: strconv.Itoa(format)}
+	queue.Metadata = map[string]string{formatKey: strconv.Itoa(streamFormat)}
 	queue.Subjects = []string{n.subject("jobs", "*", "*"), n.subject("cursor", "*"), n.subject("replayed", "*", "*")}
 	queue.Discard = jetstream.DiscardNew
 	queue.AllowRollup = true // cursors and replay marks replace their predecessor

@@ -1,7 +1,10 @@
 package queue
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -17,6 +20,10 @@ import (
 
 // ErrNoDeadLetter says that a job has no dead letter, or no longer.
 var ErrNoDeadLetter = errors.New("no such dead letter")
+
+// ErrReplayedOtherwise says that a dead letter was replayed by somebody else, with
+// another document, chain or prompt.
+var ErrReplayedOtherwise = errors.New("replayed by somebody else meanwhile, with another document, chain or prompt: that run stands")
 
 // DeadFilter chooses dead letters. An empty field leaves it open.
 type DeadFilter struct {
@@ -96,40 +103,56 @@ func (q *Queue) Drop(ctx context.Context, l *jobs.DeadLetter) error {
 // again, even at the same time, queues nothing more. The job's document may
 // have been edited. A letter of a batch that was cancelled, ErrCancelled, or
 // whose deadline has gone by, ErrPastDeadline, stays as it is: its job would not
-// be asked about.
+// be asked about. Its document may have been edited, and its Instead set. If
+// somebody else has replayed the letter with another document or Instead, theirs
+// stands, and it is ErrReplayedOtherwise.
 func (q *Queue) Replay(ctx context.Context, l *jobs.DeadLetter) error {
-	if err := q.revive(ctx, l.Job.Batch); err != nil {
+	if err := q.revive(ctx, l.Job); err != nil {
 		return fmt.Errorf("replaying job %s: %w", l.Job.ID, err)
 	}
-	if err := q.requeue(ctx, l); err != nil {
+	otherwise := q.requeue(ctx, l)
+	if otherwise != nil {
+		otherwise = fmt.Errorf("replaying job %s: %w", l.Job.ID, otherwise)
+	}
+	if otherwise != nil && !errors.Is(otherwise, ErrReplayedOtherwise) {
+		return otherwise
+	}
+	if err := q.revive(ctx, l.Job); err != nil { // it may have been finished in between
 		return fmt.Errorf("replaying job %s: %w", l.Job.ID, err)
 	}
-	if err := q.revive(ctx, l.Job.Batch); err != nil { // it may have been finished in between
-		return fmt.Errorf("replaying job %s: %w", l.Job.ID, err)
-	}
-	return q.Drop(ctx, l)
+	return cmp.Or(q.Drop(ctx, l), otherwise) // which whoever was faster may not have come to
 }
 
-// revive makes a finished batch live again. A cancelled one stays so, and one
-// past its deadline.
-func (q *Queue) revive(ctx context.Context, batch string) error {
-	_, err := q.update(ctx, batch, func(m *manifest) error {
+// revive makes a job's finished batch live again, and one whose builds know what
+// the job asks for. A cancelled one stays so, and one past its deadline.
+func (q *Queue) revive(ctx context.Context, j *jobs.Job) error {
+	_, err := q.update(ctx, j.Batch, func(m *manifest) error {
 		switch {
 		case m.State == jobs.Cancelled:
 			return ErrCancelled
 		case !m.Deadline.IsZero() && time.Now().After(m.Deadline):
 			return ErrPastDeadline
-		case m.State == jobs.Finished:
-			m.State, m.Over = jobs.Live, false
-			return nil
 		}
-		return errUnchanged
+		changed := m.State == jobs.Finished
+		if changed {
+			m.State, m.Over = jobs.Live, false
+		}
+		if j.Instead != nil && m.Format < replayedOtherwise {
+			m.Format, changed = replayedOtherwise, true
+		}
+		if j.Instead.Reroutes() && !m.Knows(j.Instead.Chain) {
+			m.Chains, changed = append(m.Chains, j.Instead.Chain), true
+		}
+		if !changed {
+			return errUnchanged
+		}
+		return nil
 	})
 	return err
 }
 
-// requeue publishes the next run together with a mark that says so. The mark
-// expects to follow the one before, so the run is queued once.
+// requeue publishes the next run together with a mark that says so, and what it
+// is like. The mark expects to follow the one before, so the run is queued once.
 func (q *Queue) requeue(ctx context.Context, l *jobs.DeadLetter) error {
 	j := *l.Job
 	j.Run, j.Replaces, j.Earlier = l.Job.Run+1, l.Sequence, l.Outcome.Attempts
@@ -139,17 +162,48 @@ func (q *Queue) requeue(ctx context.Context, l *jobs.DeadLetter) error {
 	}
 	mark := newMsg(q.replayed(j.Batch, j.ID), nil)
 	mark.Header.Set(runHeader, strconv.Itoa(j.Run))
+	mark.Header.Set(idHeader, fingerprint(job))
 	mark.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
-	return q.insist(ctx, string(j.ID), q.cfg.StorePatience, func() error {
+	otherwise := false
+	err = q.insist(ctx, string(j.ID), q.cfg.StorePatience, func() error {
 		before, err := lastOn(ctx, q.jobs, mark.Subject)
-		if err != nil || before != nil && runOf(before.Header) >= j.Run {
+		if err != nil {
 			return err
 		}
+		if before != nil && runOf(before.Header) >= j.Run {
+			otherwise = !sameReplay(before.Header, mark.Header, &j)
+			return nil
+		}
 		there, err := lastOn(ctx, q.outcomes, q.outcome(j.Batch, j.ID))
-		if err != nil || newest(there) != j.Replaces {
-			return err // the replay is over already
+		if err != nil || there == nil {
+			return err
+		}
+		if there.Sequence != j.Replaces { // the replay is over already
+			o, err := q.decodeOutcome(ctx, there.Header, there.Data)
+			otherwise = err == nil && !o.AskedLike(j.Instead)
+			return err
 		}
 		expect(mark, newest(before))
 		return q.runs.put(ctx, job, mark)
 	})
+	if err == nil && otherwise {
+		return ErrReplayedOtherwise
+	}
+	return err
+}
+
+// sameReplay reports by their marks whether the replay of job j that came first
+// is like this one. Marks of earlier builds do not say what theirs is like.
+func sameReplay(first, mark nats.Header, j *jobs.Job) bool {
+	id := first.Get(idHeader)
+	return id == mark.Get(idHeader) || j.Instead == nil && (id == "" || runOf(first) > j.Run)
+}
+
+// fingerprint tells messages apart by their bodies.
+func fingerprint(m *nats.Msg) string {
+	if name := m.Header.Get(docHeader); name != "" {
+		return name
+	}
+	sum := sha256.Sum256(m.Data)
+	return hex.EncodeToString(sum[:])
 }

@@ -25,7 +25,7 @@ var ErrSealed = errors.New("all jobs of the batch are already enqueued")
 // stopped, and the given batch's other fields are ignored; see
 // Writer.Position. A cancelled batch gives ErrCancelled.
 func (q *Queue) Enqueue(ctx context.Context, b *jobs.Batch) (*Writer, error) {
-	m := &manifest{Batch: *b, Format: format}
+	m := &manifest{Batch: *b, Format: plain}
 	if m.Tenant == "" {
 		m.Tenant = "default"
 	}

@@ -8,12 +8,21 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// format is the newest form of streams and batches that this build knows. It
-// goes up with what an older build would get wrong: streams laid out otherwise,
-// or a batch that asks for what it would pass over. What it may ignore needs no
-// other number, and a batch that asks for nothing new keeps the lower one.
-// Streams and batches without a number are of the first format.
-const format = 1
+// The newest forms of streams and of batches that this build knows. They go up
+// with what an older build would get wrong: streams laid out otherwise, or a
+// batch that asks for what it would pass over. What it may ignore needs no other
+// number, and a batch that asks for nothing new keeps the lower one. Streams and
+// batches without a number are of the first format.
+const (
+	streamFormat = 1
+	batchFormat  = replayedOtherwise
+)
+
+// The forms of batches.
+const (
+	plain             = 1 // all of its jobs are asked with what it says
+	replayedOtherwise = 2 // jobs may have an Instead
+)
 
 // formatKey is where the metadata of the stream of jobs say its format.
 const formatKey = "drover-format"
@@ -23,8 +32,8 @@ var errNewer = errors.New("it is of a newer build of Drover")
 // known refuses streams that a newer build laid out.
 func known(s jetstream.Stream) error {
 	c := s.CachedInfo().Config
-	if n, _ := strconv.Atoi(c.Metadata[formatKey]); n > format {
-		return fmt.Errorf("stream %s: %w: its format is %d, this build knows %d; use the newer build", c.Name, errNewer, n, format)
+	if n, _ := strconv.Atoi(c.Metadata[formatKey]); n > streamFormat {
+		return fmt.Errorf("stream %s: %w: its format is %d, this build knows %d; use the newer build", c.Name, errNewer, n, streamFormat)
 	}
 	return nil
 }
@@ -32,8 +41,8 @@ func known(s jetstream.Stream) error {
 // known refuses to change a batch that a newer build submitted: what this build
 // does not know of it would be lost.
 func (m *manifest) known() error {
-	if m.Format > format {
-		return fmt.Errorf("%w: its format is %d, this build knows %d; use the newer build", errNewer, m.Format, format)
+	if m.Format > batchFormat {
+		return fmt.Errorf("%w: its format is %d, this build knows %d; use the newer build", errNewer, m.Format, batchFormat)
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ func (w *world) fromTomorrow(id string) (stored string) {
 	w.must(err)
 	fields := map[string]any{}
 	w.must(json.Unmarshal(e.Value(), &fields))
-	maps.Copy(fields, map[string]any{"format": format + 1, "thoroughly": true})
+	maps.Copy(fields, map[string]any{"format": batchFormat + 1, "thoroughly": true})
 	data, err := json.Marshal(fields)
 	w.must(err)
 	_, err = w.q.batches.Update(w.ctx, id, data, e.Revision())

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -47,11 +48,42 @@ func (q *Queue) jobMsg(ctx context.Context, j *jobs.Job, part string) (*nats.Msg
 	if j.Traceparent != "" {
 		m.Header.Set(traceHeader, headerSafe(j.Traceparent))
 	}
+	if j.Instead != nil {
+		return m, q.seal(ctx, m)
+	}
 	return m, q.stow(ctx, m)
+}
+
+// seal keeps builds that know plain batches only from asking about a job: a line
+// with its format comes before it, and they hand back what they cannot read if
+// it is an object, whatever its size. Workers of theirs lend jobs of the batch
+// until they have seen that its format is another.
+func (q *Queue) seal(ctx context.Context, m *nats.Msg) error {
+	m.Data = append(fmt.Appendf(nil, "%d\n", replayedOtherwise), m.Data...)
+	return q.putAway(ctx, m)
+}
+
+// unseal returns what is behind the line with a job's format, if there is one.
+func unseal(data []byte) ([]byte, error) {
+	if len(data) == 0 || data[0] == '{' {
+		return data, nil
+	}
+	line, job, _ := bytes.Cut(data, []byte{'\n'})
+	switch n, err := strconv.Atoi(string(line)); {
+	case err != nil:
+		return data, nil // it is no job, which is for others to tell
+	case n > batchFormat:
+		return nil, fmt.Errorf("decoding a job: %w", errNewer)
+	}
+	return job, nil
 }
 
 // decodeJob reads a job. The body shares data's memory.
 func decodeJob(batch string, data []byte) (*jobs.Job, error) {
+	data, err := unseal(data)
+	if err != nil {
+		return nil, err
+	}
 	j := new(jobs.Job)
 	if err := j.UnmarshalBinary(data); err != nil {
 		return nil, err

@@ -54,8 +54,8 @@ func newDead(c *cli) *cobra.Command {
 		Use:   "dead",
 		Short: "Look at dead letters, edit them, replay them, drop them",
 		Long: `A document that no model could answer is kept as a dead letter, whole, with all
-that was tried. Replayed, it is asked about again; its outcome then replaces
-the dead one. Letters of a batch that was cancelled, or whose deadline has gone
+that was tried. Replayed, it is asked about again, also by another chain or with
+another prompt; its outcome then replaces the dead one. Letters of a batch that was cancelled, or whose deadline has gone
 by, stay as they are.`,
 		Args: commandsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -79,7 +79,7 @@ func newDeadList(c *cli) *cobra.Command {
 }
 
 // letters runs f over the letters that were chosen.
-func (c *cli) letters(ctx context.Context, d *deadFlags, args []string, f func(context.Context, *queue.Queue, queue.DeadFilter) error) error {
+func (c *cli) letters(ctx context.Context, d *deadFlags, args []string, f func(context.Context, *wire.Servers, queue.DeadFilter) error) error {
 	if err := d.check(); err != nil {
 		return err
 	}
@@ -92,14 +92,14 @@ func (c *cli) letters(ctx context.Context, d *deadFlags, args []string, f func(c
 			}
 			filter.Batch = b.ID
 		}
-		return f(ctx, s.Queue, filter)
+		return f(ctx, s, filter)
 	})
 }
 
-func (c *cli) listLetters(ctx context.Context, q *queue.Queue, filter queue.DeadFilter) error {
+func (c *cli) listLetters(ctx context.Context, s *wire.Servers, filter queue.DeadFilter) error {
 	table := newTable(c.out)
 	count := 0
-	for l, err := range q.Dead(ctx, filter) {
+	for l, err := range s.Queue.Dead(ctx, filter) {
 		if err != nil {
 			return err
 		}
@@ -127,6 +127,9 @@ type letter struct {
 	Job      jobs.ID          `json:"job"`
 	Source   string           `json:"source,omitempty"`
 	Run      int              `json:"run"`
+	Chain    string           `json:"chain,omitempty"` // these three as results have them
+	Prompt   string           `json:"prompt,omitempty"`
+	System   string           `json:"system,omitempty"`
 	Kind     jobs.Kind        `json:"kind"`
 	Reason   string           `json:"reason"`
 	Cost     bill             `json:"cost_usd"`
@@ -139,7 +142,7 @@ type letter struct {
 
 func summaryOf(l *jobs.DeadLetter) letter {
 	o := l.Outcome
-	return letter{o.Batch, o.CustomID, o.Job, o.Source, o.Run, o.Kind, o.Reason, billOf(o), dollars(o.Ambiguous()), o.Attempts, o.Skipped, o.Rejected, o.Finished}
+	return letter{o.Batch, o.CustomID, o.Job, o.Source, o.Run, o.Chain, o.Prompt, o.System, o.Kind, o.Reason, billOf(o), dollars(o.Ambiguous()), o.Attempts, o.Skipped, o.Rejected, o.Finished}
 }
 
 func newDeadShow(c *cli) *cobra.Command {
@@ -208,6 +211,7 @@ func showLetter(w io.Writer, l *jobs.DeadLetter, before []jobs.Attempt) {
 	tell(w, "document  %s", plain(o.CustomID))
 	tell(w, "source    %s", plain(o.Source))
 	tell(w, "job       %s, run %d of batch %s", plain(string(o.Job)), o.Run, plain(o.Batch))
+	showInstead(w, l)
 	tell(w, "died      %s of %s: %s", o.Finished.Local().Format(time.DateTime), plain(string(o.Kind)), plain(o.Reason))
 	cost := billOf(o).String()
 	if part := o.Ambiguous(); part > 0 {
@@ -226,6 +230,20 @@ func showLetter(w io.Writer, l *jobs.DeadLetter, before []jobs.Attempt) {
 	showTranscript(w, o.Transcript)
 	showRejected(w, o.Rejected)
 	tell(w, "\n%s", clip(string(l.Job.Document.Body), 2000))
+}
+
+// showInstead shows what the last run was asked with instead of what the batch says.
+func showInstead(w io.Writer, l *jobs.DeadLetter) {
+	i := l.Job.Instead
+	if i.Reroutes() {
+		tell(w, "chain     %s, and not the batch's", plain(i.Chain))
+	}
+	if i != nil && i.Prompt != nil {
+		tell(w, "prompt    %s, and not the batch's: %s", l.Outcome.Prompt, clip(plain(*i.Prompt), 300))
+	}
+	if i != nil && i.System != nil {
+		tell(w, "system    %s, and not the batch's: %s", l.Outcome.System, clip(plain(*i.System), 300))
+	}
 }
 
 func showAttempts(w io.Writer, attempts []jobs.Attempt) {

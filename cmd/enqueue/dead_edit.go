@@ -22,19 +22,26 @@ import (
 
 func newDeadEdit(c *cli) *cobra.Command {
 	with := ""
+	var instead insteadFlags
 	cmd := &cobra.Command{
 		Use:   "edit BATCH DOCUMENT",
 		Short: "Change the document of a dead letter, and run it again",
 		Long: `Opens the document of a dead letter in an editor, $VISUAL or else $EDITOR, and
 runs it again as it is then: a new run of the same job, whose outcome replaces the
 dead one. A document with fields, such as a row of a table, is shown as JSON with
-its text and its fields, either of which the prompt may use. If nothing is changed
-nothing is done.`,
+its text and its fields, either of which the prompt may use. With --chain, --prompt
+or --system it is asked about otherwise than its batch, as by dead replay. If
+nothing is changed nothing is done.`,
 		Example: `  enqueue dead edit contracts lease.txt
+  enqueue dead edit contracts lease.txt --prompt @mended.txt
   enqueue dead edit contracts lease.txt --with shorter.txt`,
 		Args: exactly(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(ctx context.Context, s *wire.Servers) error {
+				otherwise, err := instead.of(s)
+				if err != nil {
+					return err
+				}
 				l, err := c.find(ctx, s.Queue, args[0], args[1])
 				if err != nil {
 					return err
@@ -47,11 +54,15 @@ nothing is done.`,
 				if err != nil {
 					return err
 				}
-				if bytes.Equal(before, after) {
+				if bytes.Equal(before, after) && otherwise == nil {
 					c.say("nothing was changed, so nothing is done")
 					return draft.drop()
 				}
-				if err = amend(&l.Job.Document, after); err == nil {
+				err = amend(&l.Job.Document, after)
+				if err == nil && otherwise != nil {
+					err = misused(otherwise.Amend(ctx, l))
+				}
+				if err == nil {
 					_, err = s.Queue.DeadLetter(ctx, l.Job.Batch, l.Job.ID) // which somebody may have replayed meanwhile
 				}
 				if err == nil {
@@ -60,11 +71,12 @@ nothing is done.`,
 				if err != nil {
 					return draft.kept(fmt.Errorf("%s: %w", plain(l.Job.CustomID), err))
 				}
-				c.say("changed %s: it waits for a worker", plain(l.Job.CustomID))
+				c.say("changed %s%s: it waits for a worker", plain(l.Job.CustomID), instead.told())
 				return draft.drop()
 			})
 		},
 	}
+	instead.register(cmd)
 	cmd.Flags().StringVar(&with, "with", "", "`file` with the whole document as it is to be, - for standard input, instead of an editor")
 	return cmd
 }

@@ -77,6 +77,7 @@ func (s *session) takeUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.batch.Chains = old.Chains
 	if s.batch.Budget == 0 {
 		s.batch.Budget = old.Budget
 	} else if err := q.SetBudget(ctx, id, s.batch.Budget); err != nil {
@@ -88,6 +89,14 @@ func (s *session) takeUp(ctx context.Context) error {
 	p, err := q.Progress(ctx, id)
 	if err != nil || p.Over() {
 		return err
+	}
+	for _, chain := range old.Chains { // that dead letters were replayed with, and wait for
+		if _, err := s.cfg.Chain(chain); err != nil {
+			return misused(fmt.Errorf("dead letters of this batch were replayed with another chain: %w", err))
+		}
+		if err := s.cfg.ReadKeys(chain); err != nil {
+			return misused(err)
+		}
 	}
 	ended, err := q.Ended(ctx, id) // a kill may have lost the last acknowledgements
 	if err != nil {
@@ -263,7 +272,11 @@ func (s *session) conclude(ctx context.Context, why error) error {
 // remind says that there are answers of models that the chain has no more: who
 // has changed it may think that they are of the new ones.
 func (s *session) remind(sum *summary) {
-	models, _ := s.cfg.Chain(s.batch.Chain)
+	var models []jobs.Model
+	for _, chain := range s.batch.AllChains() {
+		more, _ := s.cfg.Chain(chain)
+		models = append(models, more...)
+	}
 	for _, name := range slices.Sorted(maps.Keys(sum.models)) {
 		n := sum.models[name].answers
 		if n == 0 || slices.ContainsFunc(models, func(m jobs.Model) bool { return m.Name == name }) {

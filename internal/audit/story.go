@@ -28,7 +28,7 @@ func (a *Audit) Story(job Job) string {
 	for i := range a.Outcomes {
 		if o := &a.Outcomes[i]; (Job{o.Batch, o.CustomID}) == job {
 			t.attempts("outcome", o.Attempts)
-			t.tell(o.Finished, "run %d ends by %s: %s %s", o.Run, o.Worker, o.Status, o.Reason)
+			t.tell(o.Finished, "run %d%s ends by %s: %s %s", o.Run, otherwise(o.Outcome), o.Worker, o.Status, o.Reason)
 			t.tell(o.Stored, "the broker stores the outcome of run %d as %d", o.Run, o.Sequence)
 		}
 	}
@@ -84,4 +84,15 @@ func (t *timeline) fault(f *Fault) {
 		text += ", for " + f.To.Sub(f.From).Round(time.Millisecond).String()
 	}
 	t.tell(f.From, "%s", text)
+}
+
+// otherwise says with what a run was asked that its batch does not say.
+func otherwise(o *jobs.Outcome) string {
+	told := ""
+	for _, s := range [][2]string{{"chain", o.Chain}, {"prompt", o.Prompt}, {"system prompt", o.System}} {
+		if s[1] != "" {
+			told += " with the " + s[0] + " " + s[1]
+		}
+	}
+	return told
 }

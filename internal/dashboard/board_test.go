@@ -31,6 +31,7 @@ func newFleet(t *testing.T, c Config) *fleet {
 	cfg, err := config.Load(config.Source{Environ: []string{"DROVER_WORKER_DATA=" + t.TempDir()}})
 	f := &fleet{T: t}
 	f.must(err)
+	cfg.Chains["other"] = cfg.Chains["default"]
 	f.servers, err = wire.Embed(t.Context(), cfg, false)
 	f.must(err)
 	t.Cleanup(func() { f.must(f.servers.Close()) })
@@ -229,6 +230,30 @@ func TestDeadLettersAreChosenReplayedAndDropped(t *testing.T) {
 	if n := f.letters(); n != 0 {
 		t.Errorf("%d letters left", n)
 	}
+}
+
+func TestDeadLettersAreReplayedByAnotherChain(t *testing.T) {
+	f := newFleet(t, Config{})
+	if has(t, f.page("/dead"), "None:"); strings.Contains(f.page("/dead"), "<select name=\"chain\"") {
+		t.Error("there is a choice of chains for no letter")
+	}
+	f.kill(3)
+	has(t, f.page("/dead"), `<select name="chain"`, "<option>other</option>")
+	code, body := f.post("/dead", "do", "replay", "chain", "none")
+	if code != http.StatusBadRequest || !strings.Contains(body, "no chain &#34;none&#34;") || f.letters() != 3 {
+		t.Errorf("by a chain that there is not: %d, %d letters left\n%s", code, f.letters(), body)
+	}
+	_, body = f.post("/dead", "do", "replay", "chain", "other", "of", batchID, "job", string(jobs.NewID(batchID, "a.txt")))
+	has(t, body, "1 dead letter replayed by the chain other")
+	_, body = f.post("/dead", "do", "replay", "chain", "other")
+	has(t, body, "2 dead letters replayed by the chain other")
+	b, err := f.servers.Queue.Batch(t.Context(), batchID)
+	f.must(err)
+	if !b.Knows("other") || f.letters() != 0 {
+		t.Errorf("%d letters left of %+v", f.letters(), b)
+	}
+	f.kill(3)
+	has(t, f.page("/dead"), "It was asked by the chain other, and not by that of its batch.")
 }
 
 func TestOtherSitesChangeNothing(t *testing.T) {

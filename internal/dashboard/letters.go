@@ -2,6 +2,8 @@ package dashboard
 
 import (
 	"context"
+	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
 
@@ -36,6 +38,7 @@ func (filter) Kinds() []jobs.Kind { return jobs.Kinds() }
 func (b *Board) letters(w http.ResponseWriter, r *http.Request) {
 	p := b.page(r, "Dead letters")
 	p.Filter = filterOf(r.URL.Query())
+	p.Chains = b.config.Servers.Chains()
 	for l, err := range b.config.Servers.Queue.Dead(r.Context(), queue.DeadFilter(p.Filter)) {
 		if err != nil {
 			b.fail(w, err)
@@ -56,24 +59,51 @@ func (b *Board) changeLetters(w http.ResponseWriter, r *http.Request) {
 	f := filterOf(r.PostForm)
 	b.change(w, r, "/dead?"+f.Query(), func(ctx context.Context) (string, error) {
 		q := b.config.Servers.Queue
+		chosen := q.Dead(ctx, queue.DeadFilter(f))
+		if id := r.PostFormValue("job"); id != "" {
+			l, err := q.DeadLetter(ctx, r.PostFormValue("of"), jobs.ID(id))
+			if err != nil {
+				return "", err
+			}
+			chosen = func(yield func(*jobs.DeadLetter, error) bool) { yield(l, nil) }
+		}
 		do, done := q.Replay, "replayed"
-		switch r.PostFormValue("do") {
+		switch chain := r.PostFormValue("chain"); r.PostFormValue("do") {
 		case "replay":
+			if chain == "" {
+				break
+			}
+			var err error
+			if do, err = b.replayBy(ctx, chain, chosen); err != nil {
+				return "", err
+			}
+			done += " by the chain " + chain
 		case "drop":
 			do, done = q.Drop, "dropped"
 		default:
 			return "", misuse{errNoSuchDeed}
 		}
-		if id := r.PostFormValue("job"); id != "" {
-			l, err := q.DeadLetter(ctx, r.PostFormValue("of"), jobs.ID(id))
-			if err == nil {
-				err = do(ctx, l)
-			}
-			return "1 dead letter " + done, err
-		}
-		n, err := wire.EachLetter(q.Dead(ctx, queue.DeadFilter(f)), func(l *jobs.DeadLetter) error { return do(ctx, l) })
+		n, err := wire.EachLetter(chosen, func(l *jobs.DeadLetter) error { return do(ctx, l) })
 		return jobs.Counted(n, "dead letter") + " " + done, err
 	})
+}
+
+// replayBy replays letters by another chain, one that could answer all of them.
+func (b *Board) replayBy(ctx context.Context, chain string, letters iter.Seq2[*jobs.DeadLetter, error]) (func(context.Context, *jobs.DeadLetter) error, error) {
+	otherwise, err := b.config.Servers.Otherwise(jobs.Instead{Chain: chain})
+	if err != nil {
+		return nil, misuse{err}
+	}
+	unfit, err := otherwise.Unfit(ctx, letters)
+	if unfit != nil {
+		return nil, misuse{fmt.Errorf("%w; nothing was replayed", unfit)}
+	}
+	return func(ctx context.Context, l *jobs.DeadLetter) error {
+		if err := otherwise.Amend(ctx, l); err != nil {
+			return err
+		}
+		return b.config.Servers.Queue.Replay(ctx, l)
+	}, err
 }
 
 // bill is what a letter has cost.

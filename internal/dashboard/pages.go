@@ -40,7 +40,8 @@ type page struct {
 	Why    []string   // that batch may not come along
 	Filter filter     // of the page of dead letters
 	List   []*jobs.DeadLetter
-	More   bool // letters than are listed
+	More   bool     // letters than are listed
+	Chains []string // that they can be replayed by
 }
 
 func (b *Board) page(r *http.Request, title string) *page {

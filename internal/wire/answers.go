@@ -26,7 +26,7 @@ func (w *Worker) demand(t *resilience.Task) error {
 	if !batch.Answer.Any() {
 		return nil
 	}
-	standard, err := w.standards.of(batch, func() (*answers.Standard, error) { return answers.New(batch.Answer) })
+	standard, err := w.standards.of(batch.ID, func() (*answers.Standard, error) { return answers.New(batch.Answer) })
 	if err != nil {
 		return err
 	}

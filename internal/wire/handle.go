@@ -26,14 +26,25 @@ const unreadable = 5 * time.Second
 // lookWithin is for asking the broker about an outcome.
 const lookWithin = 10 * time.Second
 
-// handle makes a decision of a delivery: it renders the prompt and runs the
-// batch's chain.
+// handle makes a decision of a delivery. The rest of a batch does not wait for
+// what the chain lacks that a dead letter was replayed with.
 func (w *Worker) handle(ctx context.Context, d jobs.Delivery, slot *pool.Slot) jobs.Decision {
+	decision := w.ask(ctx, d, slot)
+	decision.Rest = decision.Rest && !d.Job().Instead.Reroutes()
+	return decision
+}
+
+// ask renders the prompt and runs the chain.
+func (w *Worker) ask(ctx context.Context, d jobs.Delivery, slot *pool.Slot) jobs.Decision {
 	job, batch := d.Job(), d.Batch()
 	chain, ok := w.chains[batch.Chain]
 	if !ok {
-		return w.rests(batch, unknownChain, fmt.Sprintf("the batch wants the chain %q; this worker has %s",
-			batch.Chain, strings.Join(slices.Sorted(maps.Keys(w.chains)), ", ")), nil)
+		who := "the batch wants"
+		if job.Instead.Reroutes() {
+			who = "dead letters were replayed with"
+		}
+		return w.rests(batch, unknownChain, fmt.Sprintf("%s the chain %q; this worker has %s",
+			who, batch.Chain, strings.Join(slices.Sorted(maps.Keys(w.chains)), ", ")), nil)
 	}
 	kit, missing := w.kit(ctx, batch, &job.Document)
 	if missing != nil {

@@ -19,10 +19,11 @@ import (
 const abreast = 64
 
 // EachLetter does something to dead letters, several at a time, and returns to how
-// many. Those of a batch that was cancelled, or whose deadline has gone by, keep
-// none of the others from it, and are told of at the end.
+// many. Those of a batch that was cancelled, or whose deadline has gone by, and
+// those that somebody else replays otherwise, keep none of the others from it, and
+// are told of at the end.
 func EachLetter(letters iter.Seq2[*jobs.DeadLetter, error], do func(*jobs.DeadLetter) error) (int, error) {
-	seen := letterCount{stay: map[string]int64{}, why: map[string]error{}}
+	seen := letterCount{stay: map[string]int64{}, why: map[string]error{}, taken: map[string]int64{}}
 	free := make(chan struct{}, abreast)
 	var busy sync.WaitGroup
 	for l, err := range letters {
@@ -48,6 +49,7 @@ type letterCount struct {
 	done   int
 	stay   map[string]int64 // by batch
 	why    map[string]error
+	taken  map[string]int64 // replayed otherwise by somebody else
 	broken error
 }
 
@@ -61,6 +63,8 @@ func (c *letterCount) note(batch string, err error) {
 	case errors.Is(err, queue.ErrPastDeadline):
 		c.stay[batch]++
 		c.why[batch] = queue.ErrPastDeadline
+	case errors.Is(err, queue.ErrReplayedOtherwise):
+		c.taken[batch]++
 	case err != nil:
 		c.broken = cmp.Or(c.broken, err)
 	default:
@@ -79,6 +83,9 @@ func (c *letterCount) err() error {
 	kept := []error{c.broken}
 	for _, batch := range slices.Sorted(maps.Keys(c.stay)) {
 		kept = append(kept, fmt.Errorf("%s of batch %s left as before: %w", jobs.Counted(c.stay[batch], "dead letter"), batch, c.why[batch]))
+	}
+	for _, batch := range slices.Sorted(maps.Keys(c.taken)) {
+		kept = append(kept, fmt.Errorf("%s of batch %s: %w", jobs.Counted(c.taken[batch], "dead letter"), batch, queue.ErrReplayedOtherwise))
 	}
 	return errors.Join(kept...)
 }

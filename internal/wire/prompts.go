@@ -12,21 +12,21 @@ import (
 // perBatch keeps what is made of the batches being worked on.
 type perBatch[T any] struct {
 	mu   sync.Mutex
-	made map[string]func() (T, error)
+	made map[string]func() (T, error) // by batch, and what else it is made of
 }
 
 // kept bounds for how many batches it is kept; one too many is made again.
 const kept = 512
 
-func (p *perBatch[T]) of(b *jobs.Batch, produce func() (T, error)) (T, error) {
+func (p *perBatch[T]) of(key string, produce func() (T, error)) (T, error) {
 	p.mu.Lock()
-	made, ok := p.made[b.ID]
+	made, ok := p.made[key]
 	if !ok {
 		if p.made == nil || len(p.made) >= kept {
 			p.made = make(map[string]func() (T, error))
 		}
 		made = sync.OnceValues(produce)
-		p.made[b.ID] = made
+		p.made[key] = made
 	}
 	p.mu.Unlock()
 	return made() // without the lock: what takes long for one batch must not hold up others
@@ -36,9 +36,9 @@ func (p *perBatch[T]) of(b *jobs.Batch, produce func() (T, error)) (T, error) {
 type prompts struct{ perBatch[*documents.Prompt] }
 
 func (p *prompts) render(b *jobs.Batch, d *jobs.Document, kit *tools.Kit) (*jobs.Request, error) {
-	prompt, err := p.of(b, func() (*documents.Prompt, error) { return documents.ParsePrompt(b.Prompt, b.System) })
+	prompt, err := p.of(promptKey(b), func() (*documents.Prompt, error) { return documents.ParsePrompt(b.Prompt, b.System) })
 	if err != nil {
-		return nil, fmt.Errorf("reading the batch's prompt: %w", err)
+		return nil, fmt.Errorf("reading the prompt: %w", err)
 	}
 	if kit == nil {
 		return prompt.Render(d)
@@ -51,4 +51,13 @@ func (p *prompts) render(b *jobs.Batch, d *jobs.Document, kit *tools.Kit) (*jobs
 		request.Tools = kit.Tools()
 	}
 	return request, err
+}
+
+// promptKey is the batch's id, and for a job that is asked with another prompt
+// more than that.
+func promptKey(b *jobs.Batch) string {
+	if !b.Instead.Rewords() {
+		return b.ID
+	}
+	return b.ID + "\x00" + jobs.Digest(b.Prompt) + jobs.Digest(b.System)
 }

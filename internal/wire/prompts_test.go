@@ -3,8 +3,6 @@ package wire
 import (
 	"errors"
 	"testing"
-
-	"github.com/drover-batch/drover/jobs"
 )
 
 // What was made of one batch's prompt or schema was made while all others
@@ -17,18 +15,18 @@ func TestWhatTakesLongForOneBatchHeldUpTheOthers(t *testing.T) {
 	slow := func() (int, error) { close(begun); <-wanted; return 0, broken } // would panic if it were begun again
 	failed := make(chan error)
 	go func() {
-		_, err := kept.of(&jobs.Batch{ID: "slow"}, slow)
+		_, err := kept.of("slow", slow)
 		failed <- err
 	}()
 	<-begun
-	if made, err := kept.of(&jobs.Batch{ID: "quick"}, func() (int, error) { return 1, nil }); made != 1 || err != nil {
+	if made, err := kept.of("quick", func() (int, error) { return 1, nil }); made != 1 || err != nil {
 		t.Errorf("got %d, %v", made, err)
 	}
 	close(wanted)
 	if err := <-failed; !errors.Is(err, broken) {
 		t.Error(err)
 	}
-	if _, err := kept.of(&jobs.Batch{ID: "slow"}, slow); !errors.Is(err, broken) {
+	if _, err := kept.of("slow", slow); !errors.Is(err, broken) {
 		t.Errorf("asked again: %v", err)
 	}
 }

@@ -19,8 +19,14 @@ const nearlySpent = 5
 // far as the shared state tells and by the configuration of this process: money
 // that is spent until the next turn of a budget, and models that do not answer.
 func (s *Servers) Standstill(ctx context.Context, b *jobs.Batch) ([]string, error) {
-	var names, why []string
-	chain := s.config.Chains[b.Chain].Models
+	var names, why, chain []string
+	for _, name := range b.AllChains() {
+		for _, model := range s.config.Chains[name].Models {
+			if !slices.Contains(chain, model) {
+				chain = append(chain, model)
+			}
+		}
+	}
 	for _, limit := range s.config.Budgets {
 		if (limit.Tenant == "" || limit.Tenant == b.Tenant) && (limit.Model == "" || slices.Contains(chain, limit.Model)) {
 			names = append(names, budget.Account(limit.Name))
