@@ -109,8 +109,12 @@ func (s *Source) unanswered(d *delivery, l *live) *jobs.Outcome {
 // get the outcome cancelled, here and by every Source. It returns how many it
 // settled itself. Jobs that are lent may still be answered; deferred ones are
 // recalled by the workers that deferred them, and those of workers that are gone
-// follow when their wait is over.
+// follow when their wait is over. A user of NATS that may not write outcomes gets
+// a Denied, and nothing is cancelled.
 func (q *Queue) Cancel(ctx context.Context, id string) (int, error) {
+	if err := q.may(ctx, q.outcome(id, nobody)); err != nil {
+		return 0, fmt.Errorf("cancelling batch %s: %w", id, err)
+	}
 	m, err := q.update(ctx, id, func(m *manifest) error {
 		if err := q.notice(ctx, m); err != nil {
 			return err

@@ -53,7 +53,7 @@ where the network is not yours alone.`,
 			if err != nil {
 				return misused(err)
 			}
-			return c.with(cmd.Context(), func(ctx context.Context, s *wire.Servers) error {
+			return c.reach(cmd.Context(), func(ctx context.Context, s *wire.Servers) error {
 				if s.Embedded {
 					return misused(errors.New("nobody runs here whom the dashboard could follow: start worker --embedded in this folder, or name servers with --nats and --redis"))
 				}
