@@ -111,7 +111,7 @@ func (s *Source) early(ctx context.Context, d *delivery) time.Duration {
 func (s *Source) bury(ctx context.Context, d *delivery, kind jobs.Kind, why string) {
 	o := jobs.NewOutcome(d.job, d.batch, jobs.Dead, nil)
 	o.Kind, o.Reason, o.Worker, o.Finished = kind, why, s.worker, time.Now().UTC()
-	_ = d.end(ctx, o) // if it fails, the lease ends and the job comes again
+	s.q.ended(d, o, d.end(ctx, o)) // if it fails, the lease ends and the job comes again
 }
 
 // giveBack hands a job back that is not lent now.

@@ -56,6 +56,7 @@ func (s *Source) drainGroup(ctx context.Context, l *live) (int, error) {
 	}
 	entries := make([]*entry, 0, len(got))
 	ended := make([]*delivery, 0, len(got))
+	outcomes := make([]*jobs.Outcome, 0, len(got))
 	for _, p := range got {
 		d, err := s.open(ctx, p)
 		if err != nil {
@@ -64,20 +65,21 @@ func (s *Source) drainGroup(ctx context.Context, l *live) (int, error) {
 		}
 		o := s.unanswered(d, l)
 		if o.Status == jobs.Dead {
-			_ = d.end(ctx, o) // with a letter; if it fails, the lease ends and the job comes again
+			s.q.ended(d, o, d.end(ctx, o)) // with a letter; if it fails, the lease ends and the job comes again
 			continue
 		}
 		m, err := s.q.outcomeMsg(ctx, o, d.job.Replaces)
 		if err != nil {
 			return 0, err
 		}
-		entries, ended = append(entries, &entry{msgs: []*nats.Msg{m}}), append(ended, d)
+		entries, ended, outcomes = append(entries, &entry{msgs: []*nats.Msg{m}}), append(ended, d), append(outcomes, o)
 	}
 	if len(entries) == 0 {
 		return len(got), nil
 	}
 	s.q.outcomes.commit(ctx, entries)
 	for i, e := range entries {
+		s.q.ended(ended[i], outcomes[i], e.err)
 		settled := e.err == nil
 		if conflict(e.err) { // somebody answered it, or an earlier try of ours got through
 			settled, _ = ended[i].Settled(ctx)

@@ -57,6 +57,11 @@ where the network is not yours alone.`,
 				if s.Embedded {
 					return misused(errors.New("nobody runs here whom the dashboard could follow: start worker --embedded in this folder, or name servers with --nats and --redis"))
 				}
+				traced, err := c.traceEnds(ctx, s)
+				if err != nil {
+					return err
+				}
+				defer traced()
 				c.tellSimulated(s)
 				return d.serve(ctx, c, dashboard.Config{Servers: s, Token: token, ReadOnly: d.readOnly})
 			})
