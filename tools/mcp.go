@@ -15,6 +15,8 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/drover-batch/drover/jobs"
 )
 
 const (
@@ -92,9 +94,15 @@ type bearer struct {
 
 // RoundTrip bounds what is read of an answer, beyond what is kept of it.
 func (b *bearer) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !b.server.Token.Empty() {
+	traceparent := jobs.Traceparent(r.Context())
+	if !b.server.Token.Empty() || traceparent != "" {
 		r = r.Clone(r.Context())
+	}
+	if !b.server.Token.Empty() {
 		r.Header.Set("Authorization", "Bearer "+b.server.Token.Reveal())
+	}
+	if traceparent != "" {
+		r.Header.Set("Traceparent", traceparent)
 	}
 	res, err := b.next.RoundTrip(r)
 	if err == nil {

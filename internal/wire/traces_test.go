@@ -309,6 +309,30 @@ func TestTraceShowsTheWaitForAQuota(t *testing.T) {
 	})
 }
 
+// TestModelsAreToldOfTheTraceOnlyWhereTheyShall asks with and without
+// traces.propagate, and of a job that is not sampled.
+func TestModelsAreToldOfTheTraceOnlyWhereTheyShall(t *testing.T) {
+	for name, row := range map[string]struct{ propagate, traced bool }{"told": {true, true}, "not asked for": {false, true}, "no traces": {true, false}} {
+		t.Run(name, func(t *testing.T) {
+			s := tracing(func(c *config.Config) { c.Traces.Propagate = row.propagate })
+			s.traced = row.traced
+			inWorld(t, s, func(w *world) {
+				w.submit(jobs.Batch{ID: "contracts"}, short(1)...)
+				w.start("a")
+				w.untilOver("contracts")
+				want := ""
+				if row.propagate && row.traced {
+					job := runs(w.ended())[0].SpanContext
+					want = fmt.Sprintf("00-%s-%s-01", job.TraceID(), job.SpanID())
+				}
+				if len(w.told) != 1 || w.told[0] != want {
+					w.Errorf("requests have the traceparents %q, want %q", w.told, want)
+				}
+			})
+		})
+	}
+}
+
 func TestTraceShowsTools(t *testing.T) {
 	s := talking(reading(2))
 	s.traced = true
