@@ -73,12 +73,20 @@ func (s *Source) open(ctx context.Context, p pulled) (*delivery, error) {
 	}, nil
 }
 
+// mostFetched is how often a body is fetched that is damaged: for half a minute,
+// in which whoever writes it at this moment is done, and replicas have caught up.
+const mostFetched = 6
+
 // spoiled deals with a message that does not become a job. If it never will,
-// it ends as a dead letter; otherwise it goes back for a while.
+// it ends as a dead letter; otherwise it goes back, for longer each time.
 func (s *Source) spoiled(ctx context.Context, p pulled, cause error) {
-	gone := errors.Is(cause, jetstream.ErrObjectNotFound) || errors.Is(cause, errForeign) || p.msg.Header.Get(docHeader) == ""
+	tries := uint64(1)
+	if meta, err := p.msg.Metadata(); err == nil {
+		tries = meta.NumDelivered
+	}
+	gone := errors.Is(cause, errDamaged) && tries >= mostFetched || errors.Is(cause, jetstream.ErrObjectNotFound) || errors.Is(cause, errForeign) || p.msg.Header.Get(docHeader) == ""
 	if !gone {
-		s.pulls.refuse(ctx, p.msg, p.expires, time.Second)
+		s.pulls.refuse(ctx, p.msg, p.expires, time.Second<<min(tries-1, mostFetched))
 		return
 	}
 	id := jobs.ID(p.msg.Header.Get(jobHeader))

@@ -36,6 +36,7 @@ type Queue struct {
 	cache    jetstream.KeyValue
 	settings jetstream.KeyValue
 	docs     jetstream.ObjectStore
+	bodies   jetstream.Stream // behind docs
 
 	away      atomic.Pointer[time.Time] // when NATS was last missed
 	consumers atomic.Int64              // of jobs, when last counted
@@ -129,6 +130,9 @@ func (q *Queue) bind(ctx context.Context) error {
 		return fmt.Errorf("bucket %s: %w", q.stream("SETTINGS"), err)
 	}
 	if q.docs, err = q.js.ObjectStore(ctx, q.stream("DOCS")); err != nil {
+		return fmt.Errorf("object store %s: %w", q.stream("DOCS"), err)
+	}
+	if q.bodies, err = q.js.Stream(ctx, "OBJ_"+q.stream("DOCS")); err != nil {
 		return fmt.Errorf("object store %s: %w", q.stream("DOCS"), err)
 	}
 	return nil
