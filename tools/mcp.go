@@ -34,7 +34,7 @@ func Connect(ctx context.Context, _ string, s Server, note func(string)) (Sessio
 	})
 	var transport mcp.Transport
 	if len(s.Command) > 0 {
-		transport = command(s, note)
+		transport = counted{command(s, note)}
 	} else {
 		transport = &mcp.StreamableClientTransport{Endpoint: s.URL, HTTPClient: httpClient(s), DisableStandaloneSSE: true, MaxRetries: -1}
 	}
@@ -107,6 +107,7 @@ func (b *bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := b.next.RoundTrip(r)
 	if err == nil {
 		res.Body = &bounded{res.Body, int64(8*b.server.MaxResult) + 4<<20}
+		res.Body = countBody(res)
 	}
 	return res, err
 }
