@@ -66,11 +66,15 @@ func (q *Queue) Rights(ctx context.Context) (map[Deed]bool, error) {
 	} {
 		rights[deed] = true
 		for _, subject := range subjects {
-			_, denied := errors.AsType[*Denied](q.may(ctx, subject))
-			rights[deed] = rights[deed] && !denied
+			err := q.may(ctx, subject)
+			if _, denied := errors.AsType[*Denied](err); denied {
+				rights[deed] = false
+			} else if err != nil {
+				return nil, fmt.Errorf("asking what this user of NATS may do: %w", err)
+			}
 		}
 	}
-	return rights, ctx.Err()
+	return rights, nil
 }
 
 // may returns a Denied if the user may not publish on a subject that nobody uses.
