@@ -55,6 +55,9 @@ func (c *Client) post(ctx context.Context, path string, body []byte, room int64)
 	req.URL, req.Host = &u, u.Host
 	req.Header["Content-Type"] = contentJSON
 	req.Header["User-Agent"] = userAgent
+	if traceparent := jobs.Traceparent(ctx); traceparent != "" {
+		req.Header.Set("Traceparent", traceparent)
+	}
 	c.wire.authorize(req.Header)
 
 	res, err := c.http.Do(req)

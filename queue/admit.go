@@ -73,16 +73,24 @@ func (s *Source) open(ctx context.Context, p pulled) (*delivery, error) {
 	}, nil
 }
 
+// mostFetched is how often a body is fetched that is damaged: for half a minute,
+// in which whoever writes it at this moment is done, and replicas have caught up.
+const mostFetched = 6
+
 // spoiled deals with a message that does not become a job. If it never will,
-// it ends as a dead letter; otherwise it goes back for a while.
+// it ends as a dead letter; otherwise it goes back, for longer each time.
 func (s *Source) spoiled(ctx context.Context, p pulled, cause error) {
-	gone := errors.Is(cause, jetstream.ErrObjectNotFound) || errors.Is(cause, errForeign) || p.msg.Header.Get(docHeader) == ""
+	tries := uint64(1)
+	if meta, err := p.msg.Metadata(); err == nil {
+		tries = meta.NumDelivered
+	}
+	gone := errors.Is(cause, errDamaged) && tries >= mostFetched || errors.Is(cause, jetstream.ErrObjectNotFound) || errors.Is(cause, errForeign) || p.msg.Header.Get(docHeader) == ""
 	if errors.Is(cause, errNewer) { // as its batch is by then, or else it is forged
 		m, err := s.q.manifest(ctx, p.l.Name)
 		gone = err == nil && m.known() == nil
 	}
 	if !gone {
-		s.pulls.refuse(ctx, p.msg, p.expires, time.Second)
+		s.pulls.refuse(ctx, p.msg, p.expires, time.Second<<min(tries-1, mostFetched))
 		return
 	}
 	id := jobs.ID(p.msg.Header.Get(jobHeader))
@@ -115,7 +123,7 @@ func (s *Source) early(ctx context.Context, d *delivery) time.Duration {
 func (s *Source) bury(ctx context.Context, d *delivery, kind jobs.Kind, why string) {
 	o := jobs.NewOutcome(d.job, d.batch, jobs.Dead, nil)
 	o.Kind, o.Reason, o.Worker, o.Finished = kind, why, s.worker, time.Now().UTC()
-	_ = d.end(ctx, o) // if it fails, the lease ends and the job comes again
+	s.q.ended(d, o, d.end(ctx, o)) // if it fails, the lease ends and the job comes again
 }
 
 // giveBack hands a job back that is not lent now.

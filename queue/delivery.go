@@ -30,6 +30,7 @@ type delivery struct {
 	reconnects  uint64    // how often the connection had been made anew by then
 	lease       time.Duration
 	steps       steps
+	deaths      int // see Deaths
 
 	l      *live   // whose account it is on; nil for none
 	began  float64 // on the source's clock
@@ -117,8 +118,15 @@ func (d *delivery) Tried(ctx context.Context) (map[string]jobs.Tries, error) {
 		return nil, nil
 	}
 	r, err := d.q.returned(ctx, d.job)
+	if err == nil {
+		d.deaths = max(0, int(d.deliveries)-1-r.Count)
+	}
 	return r.Tried, err
 }
+
+// Deaths is how many earlier deliveries of this run ended without a word, since
+// their workers died or lost their lease, as Tried has found.
+func (d *delivery) Deaths() int { return d.deaths }
 
 // letGo acknowledges the job while the lease lasts. Nothing depends on it
 // arriving: what comes back finds its outcome.

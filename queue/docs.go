@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -27,7 +28,8 @@ const docHeader = "Drover-Doc"
 const batchKey = "drover-batch"
 
 // stow moves a body too large for a message into the object store, under its
-// own hash, so that doing it again changes nothing.
+// own hash, so that doing it again changes nothing. One that is there is read, since
+// it may be damaged.
 func (q *Queue) stow(ctx context.Context, m *nats.Msg) error {
 	if len(m.Data) <= q.mostBody {
 		return nil
@@ -40,8 +42,8 @@ func (q *Queue) putAway(ctx context.Context, m *nats.Msg) error {
 	batch := q.names.batchOf(m.Subject)
 	sum := sha256.Sum256(m.Data)
 	name := hex.EncodeToString(sum[:])
-	_, err := q.docs.GetInfo(ctx, name)
-	if errors.Is(err, jetstream.ErrObjectNotFound) {
+	_, err := q.fetchBody(ctx, name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) || errors.Is(err, errForeign) || errors.Is(err, errDamaged) {
 		_, err = q.docs.Put(ctx, jetstream.ObjectMeta{Name: name, Metadata: map[string]string{batchKey: batch}}, &slow{bytes.NewReader(m.Data)})
 	}
 	if err != nil {
@@ -85,7 +87,11 @@ const mostStowed = 256 << 20
 // errForeign says that an object is none that stow made. It never will be.
 var errForeign = errors.New("the object is no body of ours")
 
-// fetchBody reads an object that is what stow makes: named by a hash, no link to
+// errDamaged says that an object is not what was stored under its name. It may be
+// on its way: another process writes the same body at this moment.
+var errDamaged = errors.New("the object is damaged: NATS has lost a part of it, or somebody has put another in its place")
+
+// fetchBody reads an object that is what stow makes: named by its hash, no link to
 // another, which may lead back to itself, and not without end.
 func (q *Queue) fetchBody(ctx context.Context, name string) ([]byte, error) {
 	if sum, err := hex.DecodeString(name); err != nil || len(sum) != sha256.Size {
@@ -93,12 +99,19 @@ func (q *Queue) fetchBody(ctx context.Context, name string) ([]byte, error) {
 	}
 	info, err := q.docs.GetInfo(ctx, name)
 	switch {
+	case errors.Is(err, jetstream.ErrBadObjectMeta) || err == nil && info.NUID == "":
+		return nil, errDamaged
 	case err != nil:
 		return nil, err
 	case info.Opts != nil && info.Opts.Link != nil:
 		return nil, fmt.Errorf("%w: it is a link", errForeign)
 	case info.Size > mostStowed:
 		return nil, fmt.Errorf("%w: it has %d bytes", errForeign, info.Size)
+	}
+	if last, err := lastOn(ctx, q.bodies, fmt.Sprintf("$O.%s.C.%s", q.stream("DOCS"), info.NUID)); err != nil {
+		return nil, err
+	} else if last == nil { // Get would wait in vain for the first
+		return nil, errDamaged
 	}
 	object, err := q.docs.Get(ctx, name)
 	if err != nil {
@@ -107,11 +120,13 @@ func (q *Queue) fetchBody(ctx context.Context, name string) ([]byte, error) {
 	defer func() { _ = object.Close() }()
 	var data bytes.Buffer
 	data.Grow(int(info.Size) + bytes.MinRead)
-	if _, err := data.ReadFrom(io.LimitReader(object, int64(info.Size)+1)); err != nil {
-		return nil, err
+	_, err = data.ReadFrom(io.LimitReader(object, int64(info.Size)+1))
+	if sum := sha256.Sum256(data.Bytes()); hex.EncodeToString(sum[:]) == name {
+		return data.Bytes(), nil // whatever is said of it
 	}
-	if uint64(data.Len()) > info.Size {
-		return nil, fmt.Errorf("%w: it has more than its %d bytes", errForeign, info.Size)
+	_, garbled := errors.AsType[base64.CorruptInputError](err)
+	if err == nil || garbled || errors.Is(err, jetstream.ErrDigestMismatch) || errors.Is(err, jetstream.ErrInvalidDigestFormat) {
+		return nil, errDamaged
 	}
-	return data.Bytes(), nil
+	return nil, err
 }

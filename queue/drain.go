@@ -56,6 +56,7 @@ func (s *Source) drainGroup(ctx context.Context, l *live) (int, error) {
 	}
 	entries := make([]*entry, 0, len(got))
 	ended := make([]*delivery, 0, len(got))
+	outcomes := make([]*jobs.Outcome, 0, len(got))
 	for _, p := range got {
 		d, err := s.open(ctx, p)
 		if err != nil {
@@ -64,20 +65,21 @@ func (s *Source) drainGroup(ctx context.Context, l *live) (int, error) {
 		}
 		o := s.unanswered(d, l)
 		if o.Status == jobs.Dead {
-			_ = d.end(ctx, o) // with a letter; if it fails, the lease ends and the job comes again
+			s.q.ended(d, o, d.end(ctx, o)) // with a letter; if it fails, the lease ends and the job comes again
 			continue
 		}
 		m, err := s.q.outcomeMsg(ctx, o, d.job.Replaces)
 		if err != nil {
 			return 0, err
 		}
-		entries, ended = append(entries, &entry{msgs: []*nats.Msg{m}}), append(ended, d)
+		entries, ended, outcomes = append(entries, &entry{msgs: []*nats.Msg{m}}), append(ended, d), append(outcomes, o)
 	}
 	if len(entries) == 0 {
 		return len(got), nil
 	}
 	s.q.outcomes.commit(ctx, entries)
 	for i, e := range entries {
+		s.q.ended(ended[i], outcomes[i], e.err)
 		settled := e.err == nil
 		if conflict(e.err) { // somebody answered it, or an earlier try of ours got through
 			settled, _ = ended[i].Settled(ctx)
@@ -109,8 +111,12 @@ func (s *Source) unanswered(d *delivery, l *live) *jobs.Outcome {
 // get the outcome cancelled, here and by every Source. It returns how many it
 // settled itself. Jobs that are lent may still be answered; deferred ones are
 // recalled by the workers that deferred them, and those of workers that are gone
-// follow when their wait is over.
+// follow when their wait is over. A user of NATS that may not write outcomes gets
+// a Denied, and nothing is cancelled.
 func (q *Queue) Cancel(ctx context.Context, id string) (int, error) {
+	if err := q.may(ctx, q.outcome(id, nobody)); err != nil {
+		return 0, fmt.Errorf("cancelling batch %s: %w", id, err)
+	}
 	m, err := q.update(ctx, id, func(m *manifest) error {
 		if err := q.notice(ctx, m); err != nil {
 			return err

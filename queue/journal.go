@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -53,7 +54,7 @@ func (j *journal) put(ctx context.Context, msgs ...*nats.Msg) error {
 	e := &entry{msgs: msgs}
 	g, first := j.join(e)
 	if first {
-		j.lead(g)
+		j.lead(ctx, g)
 		return e.err
 	}
 	select {
@@ -81,9 +82,11 @@ func (j *journal) join(e *entry) (g *group, first bool) {
 }
 
 // lead waits for the group's turn, closes it to newcomers and commits it. It
-// does not heed the leader's context, since the others rely on it; the
-// commit's own timeout bounds it.
-func (j *journal) lead(g *group) {
+// does not heed the end of the leader's context, since the others rely on it,
+// unless NATS denies what all of them ask for; the commit's own timeout bounds it.
+func (j *journal) lead(ctx context.Context, g *group) {
+	ctx, done := whileAllowed(ctx)
+	defer done()
 	j.turn <- struct{}{}
 	defer func() { <-j.turn }()
 	j.mu.Lock()
@@ -91,7 +94,7 @@ func (j *journal) lead(g *group) {
 		j.next = nil
 	}
 	j.mu.Unlock()
-	j.commit(context.Background(), g.entries)
+	j.commit(ctx, g.entries)
 	close(g.done)
 }
 
@@ -148,6 +151,20 @@ func (j *journal) publish(ctx context.Context, msgs []*nats.Msg) error {
 	_, err := publishAll(ctx, j.js, msgs)
 	j.room.learn(nc, reconnects, size, err)
 	return err
+}
+
+// whileAllowed ends with ctx if that ends with a Denied, and else not.
+func whileAllowed(ctx context.Context) (_ context.Context, done func()) {
+	allowed, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		if denied, ok := errors.AsType[*Denied](context.Cause(ctx)); ok {
+			cancel(denied)
+		}
+	})
+	return allowed, func() {
+		stop()
+		cancel(nil)
+	}
 }
 
 // whileConnected ends when the connection is lost: the answer to what was sent

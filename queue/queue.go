@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/drover-batch/drover/jobs"
 )
 
 // Queue is Drover's share of a JetStream account. It is safe for concurrent
@@ -34,12 +36,14 @@ type Queue struct {
 	cache    jetstream.KeyValue
 	settings jetstream.KeyValue
 	docs     jetstream.ObjectStore
+	bodies   jetstream.Stream // behind docs
 
 	away      atomic.Pointer[time.Time] // when NATS was last missed
 	consumers atomic.Int64              // of jobs, when last counted
 	room      *room
 	claims    sightings // of other processes
 	noted     sync.Map  // batches that are noted to be unpriced
+	onEnded   func(*jobs.Job, *jobs.Batch, *jobs.Outcome)
 
 	mostBody   int // bytes of one message
 	groupBytes int // at the most, of a group of jobs
@@ -71,6 +75,20 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config) (*Queue, error) {
 		return nil, fmt.Errorf("opening the queue: %w", err)
 	}
 	return q, nil
+}
+
+// OnEnded has f told of the outcomes of jobs that nobody was lent: cancelled ones,
+// those past their deadline, and those that kill workers or cannot be read. It
+// comes before anything is lent or cancelled.
+func (q *Queue) OnEnded(f func(*jobs.Job, *jobs.Batch, *jobs.Outcome)) { q.onEnded = f }
+
+// ended tells of a job that nobody was lent, and of what came of storing its
+// outcome.
+func (q *Queue) ended(d *delivery, o *jobs.Outcome, err error) {
+	stored := err == nil || errors.Is(err, jobs.ErrSpooled) || errors.Is(err, jobs.ErrLeaseLost)
+	if q.onEnded != nil && stored {
+		q.onEnded(d.job, d.batch, o)
+	}
 }
 
 func (q *Queue) bind(ctx context.Context) error {
@@ -112,6 +130,9 @@ func (q *Queue) bind(ctx context.Context) error {
 		return fmt.Errorf("bucket %s: %w", q.stream("SETTINGS"), err)
 	}
 	if q.docs, err = q.js.ObjectStore(ctx, q.stream("DOCS")); err != nil {
+		return fmt.Errorf("object store %s: %w", q.stream("DOCS"), err)
+	}
+	if q.bodies, err = q.js.Stream(ctx, "OBJ_"+q.stream("DOCS")); err != nil {
 		return fmt.Errorf("object store %s: %w", q.stream("DOCS"), err)
 	}
 	return nil

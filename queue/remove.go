@@ -25,6 +25,10 @@ const removed = jobs.ID("removed")
 // documents, and the batch itself. What it has cost stays in the book, summed
 // up, so that no budget forgets it. Interrupted, it is to be called again.
 func (q *Queue) Remove(ctx context.Context, id string) error {
+	// Who may not remove outcomes is denied this, and the batch is not marked.
+	if err := q.outcomes.Purge(ctx, jetstream.WithPurgeSubject(q.outcome(id, nobody))); err != nil {
+		return fmt.Errorf("removing batch %s: %w", id, err)
+	}
 	if _, err := q.finish(ctx, id); err != nil { // no worker may have been there to do it
 		return fmt.Errorf("removing batch %s: %w", id, err)
 	}

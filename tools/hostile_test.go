@@ -55,7 +55,7 @@ func TestHostileListsOfTools(t *testing.T) {
 	deep := strings.Repeat("[", 1<<20)
 	for name, row := range map[string]struct{ list, why string }{
 		"pages without end": {`{"tools":[],"nextCursor":"more"}`, "it has more than 256 tools, or pages of them"},
-		"too many":          {`{"tools":[` + strings.Repeat(`{"name":"a","inputSchema":{"type":"object"}},`, 999) + `{"name":"a","inputSchema":{"type":"object"}}]}`, "it has more than 256 tools"},
+		"too many":          {`{"tools":[` + strings.Repeat(`{"name":"a","inputSchema":{"type":"object"}},`, 999) + `{"name":"a","inputSchema":{"type":"object"}}]}`, "it has 1000 tools on one page, and may have 256 in all"},
 		"deep":              {`{"tools":` + deep, "failed to decode response"},
 		"a long reason":     {"!\x1b[2J" + strings.Repeat("no ", 1<<20), "bytes left out"},
 	} {

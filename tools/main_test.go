@@ -21,6 +21,10 @@ import (
 const asServer = "DROVER_TEST_MCP_SERVER"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asServer) == "many" {
+		serveMany()
+		return
+	}
 	if os.Getenv(asServer) != "" {
 		fmt.Fprintln(os.Stderr, "a whole secret document")
 		_ = mcpServer().Run(context.Background(), &mcp.StdioTransport{})

@@ -15,6 +15,8 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/drover-batch/drover/jobs"
 )
 
 const (
@@ -32,7 +34,7 @@ func Connect(ctx context.Context, _ string, s Server, note func(string)) (Sessio
 	})
 	var transport mcp.Transport
 	if len(s.Command) > 0 {
-		transport = command(s, note)
+		transport = counted{command(s, note)}
 	} else {
 		transport = &mcp.StreamableClientTransport{Endpoint: s.URL, HTTPClient: httpClient(s), DisableStandaloneSSE: true, MaxRetries: -1}
 	}
@@ -92,13 +94,20 @@ type bearer struct {
 
 // RoundTrip bounds what is read of an answer, beyond what is kept of it.
 func (b *bearer) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !b.server.Token.Empty() {
+	traceparent := jobs.Traceparent(r.Context())
+	if !b.server.Token.Empty() || traceparent != "" {
 		r = r.Clone(r.Context())
+	}
+	if !b.server.Token.Empty() {
 		r.Header.Set("Authorization", "Bearer "+b.server.Token.Reveal())
+	}
+	if traceparent != "" {
+		r.Header.Set("Traceparent", traceparent)
 	}
 	res, err := b.next.RoundTrip(r)
 	if err == nil {
 		res.Body = &bounded{res.Body, int64(8*b.server.MaxResult) + 4<<20}
+		res.Body = countBody(res)
 	}
 	return res, err
 }

@@ -143,3 +143,16 @@ func TestCallsEndWithTheConversation(t *testing.T) {
 	time.AfterFunc(50*time.Millisecond, func() { cancel(errors.New("it took too long")) })
 	contains(t, k.Run(ctx, nil, calling(`s_hang {"text":""}`), nil)[0].Text, "Error: it took too long")
 }
+
+func TestTraceparentReachesServersOfACallThatHasOne(t *testing.T) {
+	t.Parallel()
+	s, seen := served(t)
+	k := boxOf(t, s).kit(t, "s.*")
+	for _, want := range []string{"", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"} {
+		talk := []jobs.Message{{Calls: []jobs.ToolCall{{Name: "s_echo", Arguments: `{"text":"x"}`}}}}
+		k.Run(jobs.WithTraceparent(t.Context(), want), &jobs.Document{}, talk, nil)
+		if got := seen.Load().Get("Traceparent"); got != want {
+			t.Errorf("the server was told of %q, want %q", got, want)
+		}
+	}
+}

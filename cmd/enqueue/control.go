@@ -65,6 +65,11 @@ func newCancel(c *cli) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		traced, err := c.traceEnds(ctx, s)
+		if err != nil {
+			return err
+		}
+		defer traced()
 		cancel := func() error { _, err := s.Queue.Cancel(ctx, b.ID); return err }
 		if err := meanwhile(cancel, func() { c.tellLeft(ctx, s, b) }); err != nil {
 			return err

@@ -53,10 +53,15 @@ where the network is not yours alone.`,
 			if err != nil {
 				return misused(err)
 			}
-			return c.with(cmd.Context(), func(ctx context.Context, s *wire.Servers) error {
+			return c.reach(cmd.Context(), func(ctx context.Context, s *wire.Servers) error {
 				if s.Embedded {
 					return misused(errors.New("nobody runs here whom the dashboard could follow: start worker --embedded in this folder, or name servers with --nats and --redis"))
 				}
+				traced, err := c.traceEnds(ctx, s)
+				if err != nil {
+					return err
+				}
+				defer traced()
 				c.tellSimulated(s)
 				return d.serve(ctx, c, dashboard.Config{Servers: s, Token: token, ReadOnly: d.readOnly})
 			})

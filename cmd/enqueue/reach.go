@@ -38,6 +38,16 @@ func (c *cli) load(more ...config.Flag) (*config.Config, error) {
 // those of a worker --embedded in the data folder, or else the data folder's
 // own, for as long as the command runs.
 func (c *cli) with(ctx context.Context, f func(ctx context.Context, s *wire.Servers) error) error {
+	return c.reach(ctx, func(ctx context.Context, s *wire.Servers) error { return allowed(ctx, s, f) })
+}
+
+// allowed runs f until it ends or NATS denies this command something.
+func allowed(ctx context.Context, s *wire.Servers, f func(ctx context.Context, s *wire.Servers) error) error {
+	return s.Allowed(ctx, func(ctx context.Context) error { return f(ctx, s) })
+}
+
+// reach is with for a command that goes on when NATS denies it something.
+func (c *cli) reach(ctx context.Context, f func(ctx context.Context, s *wire.Servers) error) error {
 	cfg, err := c.load()
 	if err != nil {
 		return err
@@ -49,7 +59,7 @@ func (c *cli) with(ctx context.Context, f func(ctx context.Context, s *wire.Serv
 	if _, err := os.Stat(cfg.Worker.Data); !outside && errors.Is(err, fs.ErrNotExist) {
 		return misused(fmt.Errorf("there is no folder %s here: name the one of your batches with --data, or their servers with --nats and --redis", cfg.Worker.Data))
 	}
-	return c.on(ctx, cfg, f)
+	return c.at(ctx, cfg, f)
 }
 
 // outside tells whether there are servers to connect to. A Redis alone is not
@@ -62,8 +72,12 @@ func (c *cli) outside(ctx context.Context, cfg *config.Config) (bool, error) {
 	return outside, err
 }
 
-// on is the same for a command that may begin the data folder.
-func (c *cli) on(ctx context.Context, cfg *config.Config, f func(ctx context.Context, s *wire.Servers) error) (err error) {
+// on is with for a command that may begin the data folder.
+func (c *cli) on(ctx context.Context, cfg *config.Config, f func(ctx context.Context, s *wire.Servers) error) error {
+	return c.at(ctx, cfg, func(ctx context.Context, s *wire.Servers) error { return allowed(ctx, s, f) })
+}
+
+func (c *cli) at(ctx context.Context, cfg *config.Config, f func(ctx context.Context, s *wire.Servers) error) (err error) {
 	outside, err := c.outside(ctx, cfg)
 	if err != nil {
 		return err

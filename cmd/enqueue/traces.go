@@ -34,3 +34,18 @@ func tracer(ctx context.Context, cfg *config.Config, id string, say func(format 
 		}
 	}, nil
 }
+
+// traceEnds makes traces of the jobs that this command ends by cancelling, if the
+// environment asks for them. done is that of tracer.
+func (c *cli) traceEnds(ctx context.Context, s *wire.Servers) (done func(), err error) {
+	cfg, err := c.load()
+	if err != nil {
+		return nil, err
+	}
+	t, done, err := tracer(ctx, cfg, wire.ProcessID(), c.say)
+	if err != nil {
+		return nil, err
+	}
+	s.Queue.OnEnded(t.Ended)
+	return done, nil
+}

@@ -27,6 +27,7 @@ type Config struct {
 	Alerts      Alerts                `yaml:"alerts" help:"who is told when a share of a budget is spent, besides the log, the metrics and NATS"`
 	Guardrails  Guardrails            `yaml:"guardrails" help:"bounds of one conversation with tools, and of the pieces of one document"`
 	ToolServers map[string]ToolServer `yaml:"tool_servers" help:"MCP servers whose tools models may use, by the name that lists of tools use"`
+	Traces      Traces                `yaml:"traces" help:"who besides the collector is told of traces, which OpenTelemetry's variables ask for"`
 	Worker      Worker                `yaml:"worker" help:"how a worker process runs"`
 	Queue       Queue                 `yaml:"queue" help:"how jobs are kept in JetStream"`
 	NATS        NATS                  `yaml:"nats" help:"where the queue is"`
@@ -96,6 +97,11 @@ type Alerts struct {
 	Webhook    string `yaml:"webhook" help:"address that gets each alert as a POST of JSON, tried four times"`
 	SecretEnv  string `yaml:"secret_env" help:"environment variable that holds a secret to send along, as Authorization: Bearer"`
 	SecretFile string `yaml:"secret_file" help:"file that holds it"`
+}
+
+// Traces is who is told of them.
+type Traces struct {
+	Propagate bool `yaml:"propagate" help:"send the header traceparent with calls of models and of tools at an address, so that their spans hang under the job's; for servers of your own, since it tells whoever runs them the ids of your traces"`
 }
 
 // Guardrails bound one conversation with tools, and the pieces of a document.

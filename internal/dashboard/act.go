@@ -75,7 +75,11 @@ func said(limit jobs.USD, none string) string {
 
 // change does something and shows the page again, with what it came to.
 func (b *Board) change(w http.ResponseWriter, r *http.Request, back string, do func(context.Context) (string, error)) {
-	told, err := do(context.WithoutCancel(r.Context())) // half of it is worse than all of it
+	told := ""
+	err := b.config.Servers.Allowed(context.WithoutCancel(r.Context()), func(ctx context.Context) (err error) { // half of it is worse than all of it
+		told, err = do(ctx)
+		return err
+	})
 	b.looks.renew()
 	if err != nil {
 		b.fail(w, err)

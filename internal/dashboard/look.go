@@ -33,6 +33,8 @@ type view struct {
 	Budgets []budget.Sum
 	Letters int64
 	Fleet   track // of all batches that are shown, together
+
+	rights map[queue.Deed]bool // of whoever runs this; nil while nobody knows
 }
 
 // batchView is a batch as it stands.
@@ -118,6 +120,11 @@ func (l *looks) look(ctx context.Context) *view {
 	}
 	if n, err := s.Queue.Letters(ctx); must(err) {
 		v.Letters = n
+	}
+	if v.rights == nil { // which outlast this process: the server lets go of a client whose rights change
+		if rights, err := s.Queue.Rights(ctx); must(err) {
+			v.rights = rights
+		}
 	}
 	if len(v.Trouble) > 1 { // most often for the same reason
 		slices.Sort(v.Trouble)

@@ -44,6 +44,26 @@ type page struct {
 	Chains []string // that they can be replayed by
 }
 
+// May reports whether the page has what does so.
+func (p *page) May(deed queue.Deed) bool {
+	may, known := p.rights[deed]
+	return !p.ReadOnly && (may || !known)
+}
+
+// Barred says which of these somebody else has to do; "" if there is none.
+func (p *page) Barred(deeds ...queue.Deed) string {
+	var not []string
+	for _, deed := range deeds {
+		if !p.ReadOnly && !p.May(deed) {
+			not = append(not, string(deed))
+		}
+	}
+	if len(not) == 0 {
+		return ""
+	}
+	return "NATS does not let the user of this dashboard " + strings.Join(not, ", ") + ": it takes one that may, such as admin of deploy/config/nats.conf."
+}
+
 func (b *Board) page(r *http.Request, title string) *page {
 	p := &page{view: b.looks.view(r.Context()), ReadOnly: b.config.ReadOnly, Title: title}
 	if r.Header.Get("Sec-Fetch-Site") != "cross-site" { // whose links are not to put words into our mouth
@@ -158,6 +178,8 @@ func (b *Board) fail(w http.ResponseWriter, err error) {
 	code := http.StatusBadGateway // one of the servers
 	if errors.Is(err, queue.ErrNoBatch) || errors.Is(err, queue.ErrNoDeadLetter) {
 		code = http.StatusNotFound
+	} else if _, denied := errors.AsType[*queue.Denied](err); denied {
+		code = http.StatusForbidden
 	} else if _, wrong := errors.AsType[misuse](err); wrong {
 		code = http.StatusBadRequest
 	}

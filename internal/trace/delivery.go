@@ -24,6 +24,7 @@ type Delivery struct {
 	began time.Time
 
 	kept    []jobs.Attempt
+	lost    int
 	storing time.Time
 
 	mu    sync.Mutex // tools run side by side
@@ -64,6 +65,14 @@ func (d *Delivery) Kept(attempts []jobs.Attempt) {
 	}
 }
 
+// Lost notes that so many earlier deliveries of the job ended without a word, and
+// so without a span.
+func (d *Delivery) Lost(deliveries int) {
+	if d != nil {
+		d.lost = deliveries
+	}
+}
+
 // Storing notes that the outcome is about to be stored.
 func (d *Delivery) Storing() {
 	if d != nil {
@@ -98,18 +107,7 @@ func (d *Delivery) Stored(o *jobs.Outcome, err error) {
 	if result != string(o.Status) {
 		return
 	}
-	s.job.SetAttributes(
-		attribute.String("drover.status", result), attribute.Float64("drover.cost_usd", dollars(o.Cost)),
-		attribute.Int64("drover.tokens.input", o.Usage.Input), attribute.Int64("drover.tokens.output", o.Usage.Output),
-	)
-	if o.Degraded != "" {
-		s.job.SetAttributes(attribute.String("drover.degraded", string(o.Degraded)))
-	}
-	if o.SameAs != nil {
-		s.job.SetAttributes(attribute.Bool("drover.deduplicated", true))
-	}
-	fail(s.job, o.Kind)
-	s.job.End(oteltrace.WithTimestamp(now))
+	endJob(s.job, o, now)
 }
 
 // unstored is why an outcome was not stored, nothing if it was, or will be.
@@ -159,37 +157,17 @@ type spans struct {
 
 // spans begins the spans, unless they are not sampled.
 func (d *Delivery) spans() (s spans, sampled bool) {
-	at := placeOf(d.job, d.batch, d.job.Run)
-	same := []attribute.KeyValue{
-		attribute.String("drover.job.id", string(d.job.ID)), attribute.String("drover.batch.id", d.batch.ID),
-		attribute.Int("drover.run", d.job.Run),
-	}
-	began := d.job.Queued
-	if began.IsZero() || began.After(d.began) { // the clocks differ
-		began = d.began
-	}
-	ctx, job := d.t.tracer.Start(context.WithValue(context.Background(), placeKey{}, at), "job",
-		oteltrace.WithTimestamp(began), oteltrace.WithLinks(d.links()...),
-		oteltrace.WithAttributes(same...), oteltrace.WithAttributes(attribute.String("drover.chain", d.batch.Chain)))
+	ctx, job := d.t.beginJob(d.job, d.batch, d.began)
 	if !job.IsRecording() {
 		return s, false
 	}
 	ctx, process := d.t.tracer.Start(ctx, "process",
-		oteltrace.WithTimestamp(d.began), oteltrace.WithSpanKind(oteltrace.SpanKindConsumer), oteltrace.WithAttributes(same...),
+		oteltrace.WithTimestamp(d.began), oteltrace.WithSpanKind(oteltrace.SpanKindConsumer), oteltrace.WithAttributes(about(d.job)...),
 		oteltrace.WithAttributes(semconv.MessagingSystemKey.String("nats"), semconv.MessagingOperationTypeProcess, semconv.MessagingOperationName("process"), semconv.MessagingMessageID(string(d.job.ID))))
+	if d.lost > 0 {
+		process.AddEvent("earlier deliveries lost", oteltrace.WithTimestamp(d.began), oteltrace.WithAttributes(attribute.Int("drover.deliveries.lost", d.lost)))
+	}
 	return spans{d, ctx, job, process}, true
-}
-
-// links lead to what handed the job in, and from a replay to the run before.
-func (d *Delivery) links() []oteltrace.Link {
-	var links []oteltrace.Link
-	if from := parse(d.job.Traceparent); from.IsValid() {
-		links = append(links, oteltrace.Link{SpanContext: from})
-	}
-	if d.job.Run > 1 {
-		links = append(links, oteltrace.Link{SpanContext: placeOf(d.job, d.batch, d.job.Run-1).context()})
-	}
-	return links
 }
 
 // calls makes a span of each attempt that this delivery made, and of the wait

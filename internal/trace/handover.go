@@ -28,9 +28,7 @@ func (t *Tracer) HandIn(command, batch string) *Handover {
 		attribute.String("drover.batch.id", batch)))
 	h := &Handover{span: span}
 	if span.SpanContext().IsSampled() { // nobody could follow a link to it otherwise
-		carrier := propagation.MapCarrier{}
-		propagation.TraceContext{}.Inject(ctx, carrier)
-		h.Traceparent = carrier["traceparent"]
+		h.Traceparent = traceparent(ctx)
 	}
 	return h
 }
@@ -55,4 +53,23 @@ func parse(traceparent string) oteltrace.SpanContext {
 	}
 	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{"traceparent": traceparent})
 	return oteltrace.SpanContextFromContext(ctx)
+}
+
+// Traceparent names the span of the job, for whom it asks; "" if it is not
+// sampled, so that others trace nothing for it either.
+func (d *Delivery) Traceparent() string {
+	if d == nil {
+		return ""
+	}
+	ctx, job := d.t.beginJob(d.job, d.batch, d.began)
+	if !job.SpanContext().IsSampled() {
+		return ""
+	}
+	return traceparent(ctx)
+}
+
+func traceparent(ctx context.Context) string {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	return carrier["traceparent"]
 }

@@ -56,6 +56,9 @@ func (w *Worker) ask(ctx context.Context, d jobs.Delivery, slot *pool.Slot) jobs
 	}
 	calls, lost, done := w.callContext(ctx)
 	defer done()
+	if lent, ok := d.(*delivery); ok && w.parts.Config.Traces.Propagate {
+		calls = jobs.WithTraceparent(calls, lent.trace.Traceparent())
+	}
 	task := resilience.Task{
 		Job: job, Batch: batch, Request: request, Expires: d.Expires, Lost: lost, Settled: settled(d), Keep: d.Checkpoint, Slot: slot,
 		Dropped: func() bool { return w.source.Dropped(batch.ID) },

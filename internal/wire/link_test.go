@@ -188,6 +188,13 @@ func (l *link) RoundTrip(req *http.Request) (*http.Response, error) {
 	if l.isLost() {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: req.URL.Hostname(), IsNotFound: true}}
 	}
+	l.w.mu.Lock()
+	told := req.Header.Get("Traceparent")
+	l.w.told = append(l.w.told, told)
+	l.w.mu.Unlock()
+	if told != "" && !l.w.config.Traces.Propagate {
+		return nil, errors.New("the provider is told of our traces")
+	}
 	if err := l.w.provider.tap(l.name, req); err != nil {
 		return nil, err
 	}

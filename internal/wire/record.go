@@ -149,6 +149,15 @@ func (d *delivery) Checkpoint(ctx context.Context, c *jobs.Checkpoint) error {
 	return err
 }
 
+// Tried implements jobs.Delivery.
+func (d *delivery) Tried(ctx context.Context) (map[string]jobs.Tries, error) {
+	tried, err := d.Delivery.Tried(ctx)
+	if lent, ok := d.Delivery.(interface{ Deaths() int }); ok {
+		d.trace.Lost(lent.Deaths())
+	}
+	return tried, err
+}
+
 // Release implements jobs.Delivery.
 func (d *delivery) Release(ctx context.Context) error {
 	d.trace.Released()

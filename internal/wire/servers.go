@@ -36,6 +36,7 @@ type Servers struct {
 	config  *config.Config
 	keys    lua.Keyspace
 	tally   *tally // of embedded ones
+	denials denials
 	examine []func(context.Context) string
 	close   []func() error
 }
@@ -137,6 +138,7 @@ func connect(ctx context.Context, c *config.Config, lay layOut) (_ *Servers, err
 		return nil, err
 	}
 	s.note(note)
+	s.denials.hear(s.NATS)
 	s.onClose(func() error { s.NATS.Close(); return nil })
 	if s.Redis, note, err = embedded.ConnectRedis(ctx, redisOptions); err != nil {
 		return nil, err

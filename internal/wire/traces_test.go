@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -194,8 +195,54 @@ func TestRedeliveredJobGoesOnInItsTrace(t *testing.T) {
     chat small
     store outcome
 `, "drover.delivery.result", "error.type")
+		if last := spans[slices.IndexFunc(spans, func(s tracetest.SpanStub) bool { return value(s, "drover.delivery.result") == "answered" })]; len(last.Events) != 1 ||
+			last.Events[0].Name != "earlier deliveries lost" || last.Events[0].Attributes[0].Value.AsInt64() != 1 {
+			w.Errorf("nothing explains the gap that a killed worker left: %+v", last.Events)
+		}
 		if job := runs(spans)[0]; job.EndTime.Sub(job.StartTime) < w.config.Worker.Lease {
 			w.Errorf("the job took %v", job.EndTime.Sub(job.StartTime))
+		}
+	})
+}
+
+// TestJobsThatNobodyIsLentHaveTheirTraces has jobs ended by the queue: by a worker
+// that finds them past their deadline, by whoever cancels them, and by the last of
+// many workers that the job is the death of.
+func TestJobsThatNobodyIsLentHaveTheirTraces(t *testing.T) {
+	inWorld(t, tracing(), func(w *world) {
+		w.submit(jobs.Batch{ID: "unwanted"}, short(2)...)
+		canceller := w.tracer("canceller", nil)
+		w.client.Queue.OnEnded(canceller.Ended)
+		_, err := w.client.Queue.Cancel(w.ctx, "unwanted")
+		w.must(err)
+		w.must(canceller.Close(w.ctx))
+		w.submit(jobs.Batch{ID: "deadly"}, short(1)...)
+		for i := range 5 {
+			source, err := w.client.Queue.Source(fmt.Sprint("victim", i))
+			w.must(err)
+			for lent := []jobs.Delivery(nil); len(lent) == 0 || lent[0].Batch().ID != "deadly"; {
+				lent, err = source.Next(w.ctx, 1)
+				w.must(err)
+			}
+			time.Sleep(w.config.Worker.Lease + time.Second) // and says nothing more
+			w.must(source.Close())
+		}
+		w.submit(jobs.Batch{ID: "late", Deadline: time.Now().Add(time.Minute)}, short(1)...)
+		time.Sleep(2 * time.Minute)
+		w.start("a")
+		w.untilOver("late")
+		w.untilOver("deadly")
+		spans := w.ended()
+		got := map[string]int{}
+		for _, job := range runs(spans) {
+			got[strings.Join([]string{value(job, "drover.batch.id"), value(job, "drover.status"), value(job, "error.type")}, " ")]++
+			if len(job.Links) != 1 || job.Parent.IsValid() || job.EndTime.Before(job.StartTime) {
+				w.Errorf("the job of batch %s is %+v", value(job, "drover.batch.id"), job)
+			}
+		}
+		want := map[string]int{"late expired past_deadline": 1, "unwanted cancelled ": 2, "deadly dead poison": 1}
+		if !maps.Equal(got, want) {
+			w.Errorf("the jobs are %v, want %v", got, want)
 		}
 	})
 }
@@ -260,6 +307,30 @@ func TestTraceShowsTheWaitForAQuota(t *testing.T) {
 			w.Errorf("the second job waited %v for the first, by its trace", waited)
 		}
 	})
+}
+
+// TestModelsAreToldOfTheTraceOnlyWhereTheyShall asks with and without
+// traces.propagate, and of a job that is not sampled.
+func TestModelsAreToldOfTheTraceOnlyWhereTheyShall(t *testing.T) {
+	for name, row := range map[string]struct{ propagate, traced bool }{"told": {true, true}, "not asked for": {false, true}, "no traces": {true, false}} {
+		t.Run(name, func(t *testing.T) {
+			s := tracing(func(c *config.Config) { c.Traces.Propagate = row.propagate })
+			s.traced = row.traced
+			inWorld(t, s, func(w *world) {
+				w.submit(jobs.Batch{ID: "contracts"}, short(1)...)
+				w.start("a")
+				w.untilOver("contracts")
+				want := ""
+				if row.propagate && row.traced {
+					job := runs(w.ended())[0].SpanContext
+					want = fmt.Sprintf("00-%s-%s-01", job.TraceID(), job.SpanID())
+				}
+				if len(w.told) != 1 || w.told[0] != want {
+					w.Errorf("requests have the traceparents %q, want %q", w.told, want)
+				}
+			})
+		})
+	}
 }
 
 func TestTraceShowsTools(t *testing.T) {

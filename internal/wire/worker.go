@@ -126,6 +126,9 @@ func New(ctx context.Context, p Parts) (_ *Worker, err error) {
 	if w.spool != nil {
 		w.source.SpoolTo(w.spool.Spool)
 	}
+	if p.Trace != nil {
+		p.Queue.OnEnded(p.Trace.Ended)
+	}
 	lending := &source{w.source, w.gate, w.log, p.OnWaste, p.Trace}
 	w.Pool.Source, w.Pool.Newcomers = lending, lending.newcomers
 	w.Pool.Handle, w.Pool.Pause = w.handle, p.Queue.PauseLent

@@ -86,6 +86,7 @@ type world struct {
 	done     []audit.Fault       // what was done to it, but for kills and outages of the broker
 	changes  []change
 	mistaken atomic.Int64 // how often a wrong protocol was
+	told     []string     // traceparents that requests of models had, "" for none
 
 	mishaps  simulator.Odds // what goes wrong all the time
 	together bool           // all workers share a data folder
