@@ -35,7 +35,7 @@ type Servers struct {
 
 	config  *config.Config
 	keys    lua.Keyspace
-	tally   *tally // of embedded ones
+	tally   *tally // of those of a data folder, else nil
 	denials denials
 	examine []func(context.Context) string
 	close   []func() error

@@ -29,7 +29,9 @@ func (s *Servers) Sums(ctx context.Context, names ...string) ([]budget.Sum, erro
 		return nil, ErrNoSums
 	case epoch == "":
 		r := records(ctx, s.Queue)
-		r.Book = s.tally.book(ctx, s.Queue)
+		if s.tally != nil {
+			r.Book = s.tally.book(ctx, s.Queue)
+		}
 		if err := s.Ledger.Rebuild(ctx, s.Redis, script, r); err != nil {
 			return nil, err
 		}
