@@ -80,7 +80,9 @@ func TestSlowFilesAreReadSideBySideAndHandedOverInOrder(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
-		if took := time.Since(begun); took != 20*time.Second || most.Load() != 3 {
+		// One after the other they take 25 s; the long one of the second half may
+		// get a reader a second later than others.
+		if took := time.Since(begun); took > 21*time.Second || most.Load() != 3 {
 			t.Errorf("took %s, %d at once", took, most.Load())
 		}
 	})
