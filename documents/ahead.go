@@ -17,8 +17,9 @@ const (
 // they were found. Files that take long are read meanwhile, side by side.
 type ahead struct {
 	turns []turn
+	most  int // of them
 	bytes int64
-	pdfs  chan *pdfReader // that are free
+	pdfs  readers
 
 	ctx     context.Context // of what is read before its turn
 	cancel  context.CancelFunc
@@ -33,27 +34,61 @@ type turn struct {
 }
 
 func newAhead(ctx context.Context) *ahead {
-	a := &ahead{pdfs: make(chan *pdfReader, min(runtime.GOMAXPROCS(0), mostReaders))}
-	a.ctx, a.cancel = context.WithCancel(ctx)
-	for range cap(a.pdfs) {
-		a.pdfs <- &pdfReader{}
+	a := &ahead{}
+	for range min(runtime.GOMAXPROCS(0), mostReaders) {
+		a.pdfs.free = append(a.pdfs.free, &pdfReader{})
 	}
+	a.most = 2 * len(a.pdfs.free)
+	a.ctx, a.cancel = context.WithCancel(ctx)
 	return a
+}
+
+// readers are handed out in the order in which they were asked for, so that the
+// file whose turn is next does not wait for one behind it.
+type readers struct {
+	mu      sync.Mutex
+	free    []*pdfReader
+	waiting []chan *pdfReader
+}
+
+// ask returns where a reader will be handed over.
+func (r *readers) ask() <-chan *pdfReader {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	handed := make(chan *pdfReader, 1)
+	if last := len(r.free) - 1; last >= 0 {
+		handed <- r.free[last]
+		r.free = r.free[:last]
+	} else {
+		r.waiting = append(r.waiting, handed)
+	}
+	return handed
+}
+
+func (r *readers) put(p *pdfReader) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.waiting) > 0 {
+		r.waiting[0] <- p
+		r.waiting = r.waiting[1:]
+	} else {
+		r.free = append(r.free, p)
+	}
 }
 
 // close ends what is being read, and waits for it.
 func (a *ahead) close() {
 	a.cancel()
 	a.running.Wait()
-	for range cap(a.pdfs) {
-		(<-a.pdfs).close()
+	for _, p := range a.pdfs.free {
+		p.close()
 	}
 }
 
 // line puts a turn behind those that wait. While they are too many, the first
 // of them is taken.
 func (a *ahead) line(t turn) bool {
-	for len(a.turns) > 0 && (len(a.turns) >= 2*cap(a.pdfs) || a.bytes+t.bytes > aheadBytes) {
+	for len(a.turns) > 0 && (len(a.turns) >= a.most || a.bytes+t.bytes > aheadBytes) {
 		if !a.next() {
 			return false
 		}
@@ -121,9 +156,17 @@ func (w *walk) inTurn(s *source, done func()) bool {
 		done()
 		return false
 	}
+	var reader <-chan *pdfReader
+	if f.name == "pdf" {
+		reader = w.ahead.pdfs.ask()
+	}
 	w.ahead.running.Go(func() {
 		defer done()
 		defer close(found)
+		if reader != nil {
+			s.reader = <-reader
+			defer w.ahead.pdfs.put(s.reader)
+		}
 		s.guarded(f)
 	})
 	return true

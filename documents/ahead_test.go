@@ -41,11 +41,11 @@ func (engine) close() {}
 // side is a walk with so many PDF readers side by side.
 func side(ctx context.Context, readers int) (*walk, *atomic.Int32) {
 	w := &walk{config: &Config{MaxBody: 1 << 20}, ctx: ctx, ids: newRegister(), ahead: newAhead(ctx)}
-	w.ahead.pdfs = make(chan *pdfReader, readers)
+	w.ahead.pdfs.free, w.ahead.most = nil, 2*readers
 	var now, most atomic.Int32
 	for range readers {
 		none := ""
-		w.ahead.pdfs <- &pdfReader{program: &none, engine: engine{&now, &most}}
+		w.ahead.pdfs.put(&pdfReader{program: &none, engine: engine{&now, &most}})
 	}
 	return w, &most
 }
@@ -80,9 +80,7 @@ func TestSlowFilesAreReadSideBySideAndHandedOverInOrder(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
-		// One after the other they take 25 s; the long one of the second half may
-		// get a reader a second later than others.
-		if took := time.Since(begun); took > 21*time.Second || most.Load() != 3 {
+		if took := time.Since(begun); took != 20*time.Second || most.Load() != 3 { // 25 s one after the other
 			t.Errorf("took %s, %d at once", took, most.Load())
 		}
 	})

@@ -58,13 +58,17 @@ func readPDF(s *source) bool {
 	return s.document("", 0, jobs.Document{Body: text})
 }
 
-// pages returns the text of every page, with one of the readers that are free.
+// pages returns the text of every page, with the source's own reader or else the
+// next that is free.
 func (s *source) pages(b *blob) ([]string, error) {
-	free := <-s.ahead.pdfs
-	defer func() { s.ahead.pdfs <- free }()
+	reader := s.reader
+	if reader == nil {
+		reader = <-s.ahead.pdfs.ask()
+		defer s.ahead.pdfs.put(reader)
+	}
 	ctx, cancel := context.WithTimeoutCause(s.ctx, pdfTimeout, errSlow)
 	defer cancel()
-	pages, err := free.read(ctx, s.config, b)
+	pages, err := reader.read(ctx, s.config, b)
 	if errors.Is(context.Cause(ctx), errSlow) {
 		err = errSlow
 	}

@@ -30,10 +30,8 @@ func TestAPDFThatTakesTooLongIsNamed(t *testing.T) {
 		var got []string
 		engine, none, begun := &stuck{}, "", time.Now()
 		w := &walk{config: &Config{MaxBody: 100}, ctx: t.Context(), ids: newRegister(), ahead: newAhead(t.Context())}
-		reader := <-w.ahead.pdfs
-		*reader = pdfReader{program: &none, engine: engine}
-		w.ahead.pdfs = make(chan *pdfReader, 1)
-		w.ahead.pdfs <- reader
+		reader := &pdfReader{program: &none, engine: engine}
+		w.ahead.pdfs.free = []*pdfReader{reader}
 		w.yield = func(it Item, p *Problem) bool {
 			if p != nil {
 				got = append(got, p.Reason+"; "+p.Fix)

@@ -19,10 +19,11 @@ type source struct {
 	size int64  // 0 if unknown
 	in   *bufio.Reader
 
-	number  uint32   // of its name in the register; 0: none yet
-	file    *os.File // what is read, if it is a regular file
-	kept    *blob    // all of it, if somebody has put it aside
-	archive *archive // what it is a member of, if any
+	number  uint32     // of its name in the register; 0: none yet
+	file    *os.File   // what is read, if it is a regular file
+	kept    *blob      // all of it, if somebody has put it aside
+	archive *archive   // what it is a member of, if any
+	reader  *pdfReader // its own, if it is read before its turn
 }
 
 const peek = 8 << 10 // enough to tell a format by
