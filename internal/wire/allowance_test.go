@@ -170,6 +170,7 @@ func TestAllowanceDoesNotKeepABudgetFromItsEnd(t *testing.T) {
 }
 
 func TestAllowanceOfADeadWorkerIsPresumedSpent(t *testing.T) {
+	racing.Spare(t, "TestAllowanceOverdrawsNoBudget goes these ways")
 	amount := jobs.Dollars(0.003)
 	inWorld(t, allowed(amount), func(w *world) {
 		w.submit(jobs.Batch{ID: "contracts"}, short(200)...)

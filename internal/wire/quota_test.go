@@ -228,7 +228,7 @@ func comeAndGo(w *world) {
 
 func TestLimitConfiguredTooHighIsCorrectedByHeaders(t *testing.T) {
 	q := ofRequests(600)
-	q.set.Requests, q.replicas, q.raced = 630, 2, true
+	q.set.Requests, q.replicas = 630, 2
 	q.use(t, enough)
 }
 

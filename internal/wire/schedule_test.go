@@ -21,7 +21,7 @@ import (
 var (
 	seed    = flag.Uint64("seed", 0, "the only schedule to run; default: many")
 	from    = flag.Uint64("from", 1, "the first of many schedules")
-	seeds   = flag.Uint64("seeds", map[bool]uint64{false: 25, true: 12}[racing.On], "the last of many schedules")
+	seeds   = flag.Uint64("seeds", map[bool]uint64{false: 25, true: 8}[racing.On], "the last of many schedules")
 	without = flag.String("without", "", "numbers of faults of the schedule to leave out, as 0,3")
 )
 

@@ -172,11 +172,9 @@ func acme(weights ...int) []partner {
 // batch that had no call in the line when its turn came had lost it, which those
 // with few slots often had.
 func TestQuotaIsSharedByWeight(t *testing.T) {
-	for i, p := range partings() {
+	racing.Spare(t, "TestTenJobsBehindALargeBatchTakeAtMostTwiceTheirTime shares one as well")
+	for _, p := range partings() {
 		t.Run(p.String(), func(t *testing.T) {
-			if racing.On && i > 0 {
-				t.Skip("the race detector takes minutes for a minute of a quota, and all go the same ways")
-			}
 			s := scene{provider: simulator.Config{Latency: time.Second, Spread: 0.2, Keep: 1 << 20, Limits: map[string]simulator.Limit{"small": p.limit}}}
 			s.tune = func(c *config.Config) {
 				c.Quotas = map[string]config.Quota{"small": {Requests: int64(p.limit.RequestsPerMinute), Tokens: int64(p.limit.TokensPerMinute)}}
