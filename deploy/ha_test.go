@@ -56,7 +56,7 @@ func startCluster(t *testing.T) *natstest.Cluster {
 		if opts.ServerName != fmt.Sprintf("nats-%d", i) || !opts.SyncAlways || opts.StoreDir != "/data" {
 			t.Errorf("server %d is %q, syncs always: %v, in %s", i, opts.ServerName, opts.SyncAlways, opts.StoreDir)
 		}
-		c.Servers = append(c.Servers, startHere(t, opts, own))
+		c.Servers = append(c.Servers, natstest.Start(t, opts, own))
 	}
 	c.AwaitLeader(t)
 	return c

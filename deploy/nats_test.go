@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/drover-batch/drover/internal/embedded"
+	"github.com/drover-batch/drover/internal/natstest"
 	"github.com/drover-batch/drover/jobs"
 	"github.com/drover-batch/drover/queue"
 )
@@ -53,28 +54,10 @@ func startNATS(t *testing.T) *server.Server {
 	if opts.StoreDir != "/data" {
 		t.Errorf("the store is in %s, not in the volume", opts.StoreDir)
 	}
-	s := startHere(t, opts, t.TempDir())
+	s := natstest.Start(t, opts, t.TempDir())
 	if !s.ReadyForConnections(10 * time.Second) {
 		t.Fatal("the server does not start")
 	}
-	return s
-}
-
-// startHere starts the server of a shipped configuration on loopback, with its
-// store in a folder of the test.
-func startHere(t *testing.T, opts *server.Options, store string) *server.Server {
-	t.Helper()
-	opts.Host, opts.Port, opts.HTTPHost, opts.HTTPPort, opts.StoreDir = "127.0.0.1", server.RANDOM_PORT, "127.0.0.1", server.RANDOM_PORT, store
-	opts.NoSigs, opts.NoLog = true, true
-	s, err := server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
 	return s
 }
 

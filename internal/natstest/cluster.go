@@ -1,5 +1,5 @@
-// Package natstest starts a cluster of real NATS servers in the process of a
-// test, and has room for what they store.
+// Package natstest starts real NATS servers in the process of a test, alone or in
+// a cluster, and has room for what they store.
 package natstest
 
 import (

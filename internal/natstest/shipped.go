@@ -27,7 +27,14 @@ func Shipped(t testing.TB, file string) *server.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts.Host, opts.Port, opts.HTTPHost, opts.HTTPPort, opts.StoreDir = "127.0.0.1", server.RANDOM_PORT, "127.0.0.1", server.RANDOM_PORT, Dir(t)
+	return Start(t, opts, Dir(t))
+}
+
+// Start starts the server of a configuration on loopback, with its store in a
+// folder, until the end of the test.
+func Start(t testing.TB, opts *server.Options, store string) *server.Server {
+	t.Helper()
+	opts.Host, opts.Port, opts.HTTPHost, opts.HTTPPort, opts.StoreDir = "127.0.0.1", server.RANDOM_PORT, "127.0.0.1", server.RANDOM_PORT, store
 	opts.NoSigs, opts.NoLog = true, true
 	s, err := server.NewServer(opts)
 	if err != nil {
