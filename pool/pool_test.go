@@ -102,10 +102,10 @@ func (d *delivery) end(ctx context.Context, how string, o *jobs.Outcome, a []job
 func (d *delivery) Extend(ctx context.Context) error {
 	d.mu.Lock()
 	d.extends++
-	over := len(d.ends) > 0
+	back := len(d.ends) > 0 && d.outcome == nil
 	d.mu.Unlock()
-	if over {
-		d.w.Error("a lease was renewed after its end")
+	if back { // and not stored: the lease is kept until that is done, and nobody else is lent it after that
+		d.w.Error("a lease was renewed after the job was handed back")
 	}
 	if d.extend != nil {
 		if err := d.extend(ctx); err != nil {
