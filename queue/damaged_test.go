@@ -51,10 +51,7 @@ func TestAJobWhoseDocumentIsDamagedNeverEnded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, Config{}, func(w *world) {
-				wr, err := w.q.Enqueue(w.ctx, batch("b"))
-				w.must(err)
-				w.must(wr.Add(w.ctx, "large", large()))
-				w.must(wr.Close(w.ctx))
+				w.enqueueLarge("b")
 				damage(w, w.object())
 				s := w.source("w1")
 				w.nothing(s, 2*time.Minute)
@@ -67,10 +64,7 @@ func TestAJobWhoseDocumentIsDamagedNeverEnded(t *testing.T) {
 				}
 
 				// Handed in again it is stored anew.
-				wr, err = w.q.Enqueue(w.ctx, batch("b2"))
-				w.must(err)
-				w.must(wr.Add(w.ctx, "large", large()))
-				w.must(wr.Close(w.ctx))
+				w.enqueueLarge("b2")
 				d := w.take(s, 1)[0]
 				if !bytes.Equal(d.Job().Document.Body, large().Body) {
 					t.Error("the document is not what was handed in")
@@ -81,16 +75,22 @@ func TestAJobWhoseDocumentIsDamagedNeverEnded(t *testing.T) {
 	}
 }
 
+// enqueueLarge hands in a batch of one document that is stored as an object.
+func (w *world) enqueueLarge(id string) {
+	w.Helper()
+	wr, err := w.q.Enqueue(w.ctx, batch(id))
+	w.must(err)
+	w.must(wr.Add(w.ctx, "large", large()))
+	w.must(wr.Close(w.ctx))
+}
+
 // TestDocumentIsKnownByItsHash has the bucket say something wrong of a document that
 // is whole.
 func TestDocumentIsKnownByItsHash(t *testing.T) {
 	for _, digest := range []string{"", "x", "SHA-256=x", "SHA-256=" + strings.Repeat("A", 43) + "="} {
 		t.Run(digest, func(t *testing.T) {
 			inWorld(t, Config{}, func(w *world) {
-				wr, err := w.q.Enqueue(w.ctx, batch("b"))
-				w.must(err)
-				w.must(wr.Add(w.ctx, "large", large()))
-				w.must(wr.Close(w.ctx))
+				w.enqueueLarge("b")
 				o := w.object()
 				o.Digest = digest
 				w.describe(o)
@@ -105,10 +105,7 @@ func TestDocumentIsKnownByItsHash(t *testing.T) {
 // fetched, and whole a few seconds later.
 func TestDocumentThatIsWrittenAtThisMomentIsWaitedFor(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
-		wr, err := w.q.Enqueue(w.ctx, batch("b"))
-		w.must(err)
-		w.must(wr.Add(w.ctx, "large", large()))
-		w.must(wr.Close(w.ctx))
+		w.enqueueLarge("b")
 		o := w.object()
 		body, err := w.q.body(w.ctx, map[string][]string{docHeader: {o.Name}}, nil)
 		w.must(err)

@@ -3,8 +3,6 @@ package queue
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -201,9 +199,5 @@ func sameReplay(first, mark nats.Header, j *jobs.Job) bool {
 
 // fingerprint tells messages apart by their bodies.
 func fingerprint(m *nats.Msg) string {
-	if name := m.Header.Get(docHeader); name != "" {
-		return name
-	}
-	sum := sha256.Sum256(m.Data)
-	return hex.EncodeToString(sum[:])
+	return cmp.Or(m.Header.Get(docHeader), checksum(m.Data))
 }

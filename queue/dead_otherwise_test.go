@@ -156,13 +156,7 @@ func TestReplayKilledAnywhereAndRepeatedByAnotherChainRunsOnce(t *testing.T) {
 			if d.Job().Run != 2 || d.Batch().Chain != chain {
 				w.Errorf("run %d is asked by %q, and %q was told", d.Job().Run, d.Batch().Chain, chain)
 			}
-			w.must(d.Done(w.ctx, answer(d, "w1", paid(b+"/2", 2, 4))))
-			w.nothing(s, 2*time.Second)
-			o, err := w.q.Outcome(w.ctx, b, id)
-			w.must(err)
-			if p := w.progress(b); o.Run != 2 || o.Cost != 7 || p.Dead != 0 || !p.Over() {
-				w.Errorf("outcome %+v, progress %+v", o, p)
-			}
+			w.endsOnce(s, d)
 		})
 	})
 }

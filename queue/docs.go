@@ -40,8 +40,7 @@ func (q *Queue) stow(ctx context.Context, m *nats.Msg) error {
 // putAway is stow for a body of any size.
 func (q *Queue) putAway(ctx context.Context, m *nats.Msg) error {
 	batch := q.names.batchOf(m.Subject)
-	sum := sha256.Sum256(m.Data)
-	name := hex.EncodeToString(sum[:])
+	name := checksum(m.Data)
 	_, err := q.fetchBody(ctx, name)
 	if errors.Is(err, jetstream.ErrObjectNotFound) || errors.Is(err, errForeign) || errors.Is(err, errDamaged) {
 		_, err = q.docs.Put(ctx, jetstream.ObjectMeta{Name: name, Metadata: map[string]string{batchKey: batch}}, &slow{bytes.NewReader(m.Data)})
@@ -121,7 +120,7 @@ func (q *Queue) fetchBody(ctx context.Context, name string) ([]byte, error) {
 	var data bytes.Buffer
 	data.Grow(int(info.Size) + bytes.MinRead)
 	_, err = data.ReadFrom(io.LimitReader(object, int64(info.Size)+1))
-	if sum := sha256.Sum256(data.Bytes()); hex.EncodeToString(sum[:]) == name {
+	if checksum(data.Bytes()) == name {
 		return data.Bytes(), nil // whatever is said of it
 	}
 	_, garbled := errors.AsType[base64.CorruptInputError](err)
